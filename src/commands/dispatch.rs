@@ -1,0 +1,275 @@
+//! From the words of a request to its reply: the gates in front of every command, the locks
+//! of its keys, the run itself and running it again.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::command::Flags;
+use super::context::Context;
+use super::outcome::Outcome;
+use super::request::Args;
+use super::session::{Next, Session};
+use super::table::{self, Entry};
+use super::transactions;
+use crate::base::{ClientError, Error, Result, clock};
+use crate::config::Settings;
+use crate::keyspace::{Stripe, Stripes, Wanted, sorted};
+use crate::observe::CommandEnd;
+use crate::resp::Reply;
+use crate::storage::Tier;
+
+/// Optimistic runs of a lock-free reader before it takes its locks.
+const OPTIMISTIC_RUNS: u32 = 3;
+
+/// Why no further request is run now.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// This request is still to be run.
+    Before(Next),
+    /// This request is done.
+    After(Next),
+}
+
+/// Runs one request and writes its reply.
+pub(super) fn dispatch(
+    session: &mut Session,
+    args: &[&[u8]],
+    output: &mut BytesMut,
+    tier: Tier,
+    settings: &Arc<Settings>,
+) -> Result<(), Stop> {
+    let found = match table::resolve(args) {
+        Ok(found) => found,
+        Err(error) => {
+            session.instance.observe.note_error(&error);
+            transactions::refuse(&mut session.state);
+            session.batch.requests += 1;
+            session.answer(&error_reply(&error), output);
+            return Ok(());
+        }
+    };
+    let command = found.command;
+    if let Err(error) = gate(session, found, args, settings) {
+        session.instance.observe.note_rejected(found.index, &error);
+        let reply = if command.name == "EXEC" {
+            session.state.reset_transaction(&session.instance.watch);
+            let text = error.to_string();
+            let why = text.strip_prefix("ERR ").unwrap_or(&text);
+            Reply::error(format!("EXECABORT Transaction discarded because of: {why}"))
+        } else {
+            transactions::refuse(&mut session.state);
+            error_reply(&error)
+        };
+        session.batch.requests += 1;
+        session.answer(&reply, output);
+        return Ok(());
+    }
+    if let Some(until_ms) =
+        session.instance.observe.clients.paused_until(command.flags.contains(Flags::WRITE), session.now_us / 1000)
+        && !command.flags.contains(Flags::ALLOW_BUSY)
+    {
+        return Err(Stop::Before(Next::Pause { until_ms }));
+    }
+    if session.state.multi.is_some() && !transactions::runs_at_once(command) {
+        transactions::queue(&mut session.state, found, args);
+        session.batch.requests += 1;
+        session.answer(&Reply::simple("QUEUED"), output);
+        return Ok(());
+    }
+    let outcome = execute(session, found, args, output, tier, settings)?;
+    session.batch.requests += 1;
+    match outcome {
+        Outcome::Reply(reply) => {
+            session.answer(&reply, output);
+            Ok(())
+        }
+        Outcome::Close(reply) => {
+            session.answer(&reply, output);
+            Err(Stop::After(Next::Close))
+        }
+        Outcome::Wait(wait) => {
+            session.batch.requests -= 1;
+            Err(Stop::Before(Next::Block(wait)))
+        }
+    }
+}
+
+/// What every command has to pass before it is run or queued.
+fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) -> Result<()> {
+    let command = found.command;
+    if !found.accepts(args.len()) {
+        return Err(ClientError::Arity(found.name.to_string()).into());
+    }
+    if !session.state.authenticated && !command.flags.contains(Flags::NO_AUTH) {
+        return Err(Error::client("NOAUTH Authentication required."));
+    }
+    if command.flags.contains(Flags::PROTECTED) && !settings.enable_debug_command.allows(session.state.client.local) {
+        return Err(Error::client(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+        ));
+    }
+    if session.state.multi.is_some() && command.flags.contains(Flags::NO_MULTI) {
+        return Err(Error::client("ERR Command not allowed inside a transaction"));
+    }
+    if command.flags.contains(Flags::WRITE) {
+        session.instance.observe.writes_allowed()?;
+    }
+    Ok(())
+}
+
+/// Takes the locks, runs the handler, runs it again where it must be.
+fn execute(
+    session: &mut Session,
+    found: Entry,
+    args: &[&[u8]],
+    output: &mut BytesMut,
+    tier: Tier,
+    settings: &Arc<Settings>,
+) -> Result<Outcome, Stop> {
+    let command = found.command;
+    if tier == Tier::Memory && command.flags.contains(Flags::LONG) {
+        return Err(offload(session, output, tier));
+    }
+    // What this connection wrote before must be told before WATCH begins and before EXEC looks.
+    if matches!(command.name, "WATCH" | "EXEC") && !session.tx.is_clean() && !session.commit(output, tier) {
+        return Err(Stop::Before(Next::Offload));
+    }
+    let wanted = wanted_locks(session, found, args);
+    if let Some(wanted) = &wanted {
+        lock(session, wanted, output, tier)?;
+    }
+    let started_us = session.now_us;
+    let mut runs = 0;
+    let outcome = loop {
+        session.tx.start(tier, session.now_us / 1000);
+        let savepoint = session.tx.savepoint();
+        let result = run(session, found, args, settings);
+        runs += 1;
+        match result {
+            Ok(outcome) if session.tx.reads_are_consistent() => break outcome,
+            Ok(_) => {
+                session.tx.rollback(savepoint);
+                if runs >= OPTIMISTIC_RUNS {
+                    let keys = Wanted::Some(sorted(stripes(found, args)));
+                    lock(session, &keys, output, tier)?;
+                }
+            }
+            Err(error) if error.is_rerun() => {
+                session.tx.rollback(savepoint);
+                return Err(offload(session, output, tier));
+            }
+            Err(error) => {
+                session.tx.rollback(savepoint);
+                break Outcome::Reply(error_reply(&error));
+            }
+        }
+    };
+    expire_what_reads_found(session, tier);
+    session.now_us = clock::now_us();
+    let end = CommandEnd {
+        command: found.index,
+        started_us,
+        duration_us: session.now_us.saturating_sub(started_us),
+        failed: matches!(&outcome, Outcome::Reply(reply) if reply.is_error()),
+        loggable: !command.flags.contains(Flags::SKIP_SLOWLOG),
+        fast: command.flags.contains(Flags::FAST),
+    };
+    session.instance.observe.ended(&end, &session.state.client, args, settings);
+    if let Outcome::Reply(Reply::Error(text)) = &outcome {
+        session.instance.observe.note_error_text(text);
+    }
+    Ok(outcome)
+}
+
+/// One run of the handler.
+fn run(session: &mut Session, found: Entry, args: &[&[u8]], settings: &Arc<Settings>) -> Result<Outcome> {
+    let mut context = Context {
+        tx: &mut session.tx,
+        session: &mut session.state,
+        instance: &session.instance,
+        settings,
+        entry: found,
+        in_transaction: false,
+    };
+    (found.command.run)(&mut context, &mut Args::new(args, found.words))
+}
+
+/// Commits what was gathered, and asks to be run again on the I/O pool.
+fn offload(session: &mut Session, output: &mut BytesMut, tier: Tier) -> Stop {
+    session.commit(output, tier);
+    Stop::Before(Next::Offload)
+}
+
+/// Takes locks beyond those held. Never waits while holding others: on contention what was
+/// gathered is committed first.
+fn lock(session: &mut Session, wanted: &Wanted, output: &mut BytesMut, tier: Tier) -> Result<(), Stop> {
+    if session.tx.locks().try_extend(wanted) {
+        return Ok(());
+    }
+    if !session.commit(output, tier) {
+        return Err(Stop::Before(Next::Offload));
+    }
+    if session.tx.locks().try_extend(wanted) {
+        return Ok(());
+    }
+    Err(Stop::Before(Next::Lock(wanted.clone())))
+}
+
+/// The locks a request needs before it runs; `None` for plain readers.
+fn wanted_locks(session: &Session, found: Entry, args: &[&[u8]]) -> Option<Wanted> {
+    let flags = found.command.flags;
+    if flags.contains(Flags::EXCLUSIVE) {
+        return Some(Wanted::All);
+    }
+    if flags.contains(Flags::WRITE) {
+        return Some(Wanted::Some(sorted(stripes(found, args))));
+    }
+    if found.command.name == "EXEC" {
+        return session.state.multi.as_ref().map(|multi| multi.wanted(&session.state));
+    }
+    None
+}
+
+fn stripes(found: Entry, args: &[&[u8]]) -> Stripes {
+    let mut stripes = Stripes::new();
+    found.for_each_key(args, |key, _| stripes.push(Stripe::of(key)));
+    stripes
+}
+
+/// Keys that a reader found past their deadline are deleted now if their locks are free; the
+/// expiry task finds them otherwise.
+fn expire_what_reads_found(session: &mut Session, tier: Tier) {
+    if !session.tx.has_lapsed() {
+        return;
+    }
+    for (db, user_key) in session.tx.take_lapsed() {
+        let stripe = Wanted::Some(std::iter::once(Stripe::of(&user_key)).collect());
+        if !session.tx.locks().try_extend(&stripe) {
+            continue;
+        }
+        session.tx.start(tier, session.now_us / 1000);
+        let savepoint = session.tx.savepoint();
+        let key = session.tx.key(db, &user_key);
+        if session.tx.record(&key).is_err() {
+            session.tx.rollback(savepoint);
+        }
+    }
+}
+
+/// The reply that an error becomes.
+pub(super) fn error_reply(error: &Error) -> Reply {
+    match error {
+        Error::Client(client) => Reply::error(client.to_string()),
+        Error::Storage(_) | Error::Io { .. } => {
+            Reply::error(format!("MISCONF Ferrock cannot write to its disk: {error}"))
+        }
+        Error::Corruption { .. } => Reply::error(format!("ERR damaged data: {error}")),
+        Error::NotInMemory | Error::WouldStall | Error::Undeclared => Reply::error("ERR internal: not run"),
+    }
+}
+
+/// Owned copies of a request's words.
+pub(super) fn owned(args: &[&[u8]]) -> Vec<Bytes> {
+    args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect()
+}

@@ -1,0 +1,254 @@
+//! The generic family: commands on keys whatever they hold.
+//!
+//! - `whole.rs`: whole keys: DEL, EXISTS, RENAME, MOVE, COPY, TYPE.
+//! - `expiry.rs`: deadlines. `walk.rs`: SCAN, KEYS, RANDOMKEY. `object.rs`: OBJECT.
+
+mod expiry;
+mod object;
+mod walk;
+mod whole;
+
+use super::command::{Category, Command, Group, flags};
+use super::grammar::{Access, Arg, integer, key, one_of, pattern, text, token, unix_time};
+
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "COPY",
+        summary: "Copies the value and the expiry of one key to another.",
+        since: "6.2.0",
+        complexity: "O(N)",
+        flags: flags!(WRITE | DENY_OOM),
+        args: &[
+            key("source", Access::Read),
+            key("destination", Access::Overwrite),
+            integer("destination-db").after("DB").optional(),
+            token("replace", "REPLACE").optional(),
+        ],
+        run: whole::copy,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "DEL",
+        summary: "Deletes keys.",
+        since: "1.0.0",
+        complexity: "O(N)",
+        flags: flags!(WRITE),
+        args: &[key("key", Access::Delete).many()],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        run: whole::del,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "EXISTS",
+        summary: "Counts how many of the given keys exist.",
+        since: "1.0.0",
+        complexity: "O(N)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Inspect).many()],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        run: whole::exists,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "EXPIRE",
+        summary: "Lets a key lapse after a number of seconds.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Modify), integer("seconds"), CONDITION.optional().since("7.0.0")],
+        run: expiry::expire,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "EXPIREAT",
+        summary: "Lets a key lapse at a time in Unix seconds.",
+        since: "1.2.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Modify), unix_time("unix-time-seconds"), CONDITION.optional().since("7.0.0")],
+        run: expiry::expireat,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "EXPIRETIME",
+        summary: "Tells when a key will lapse, in Unix seconds.",
+        since: "7.0.0",
+        complexity: "O(1)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Read)],
+        run: expiry::expiretime,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "KEYS",
+        summary: "Lists the keys that match a pattern.",
+        since: "1.0.0",
+        complexity: "O(N)",
+        flags: flags!(READONLY | LONG),
+        categories: Some(Category::DANGEROUS.union(Category::KEYSPACE)),
+        args: &[pattern("pattern")],
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+        run: walk::keys,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "MOVE",
+        summary: "Moves a key to another database.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Update), integer("db")],
+        run: whole::move_key,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "OBJECT",
+        summary: "Holds the subcommands that look into how a value is stored.",
+        since: "2.2.3",
+        subcommands: object::SUBCOMMANDS,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "PERSIST",
+        summary: "Keeps a key from lapsing.",
+        since: "2.2.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Modify)],
+        run: expiry::persist,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "PEXPIRE",
+        summary: "Lets a key lapse after a number of milliseconds.",
+        since: "2.6.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Modify), integer("milliseconds"), CONDITION.optional().since("7.0.0")],
+        run: expiry::pexpire,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "PEXPIREAT",
+        summary: "Lets a key lapse at a time in Unix milliseconds.",
+        since: "2.6.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Modify), unix_time("unix-time-milliseconds"), CONDITION.optional().since("7.0.0")],
+        run: expiry::pexpireat,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "PEXPIRETIME",
+        summary: "Tells when a key will lapse, in Unix milliseconds.",
+        since: "7.0.0",
+        complexity: "O(1)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Read)],
+        run: expiry::pexpiretime,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "PTTL",
+        summary: "Tells how many milliseconds a key has left.",
+        since: "2.6.0",
+        complexity: "O(1)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Read)],
+        tips: &["nondeterministic_output"],
+        run: expiry::pttl,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "RANDOMKEY",
+        summary: "Returns a key picked at random.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(READONLY | TOUCHES_ARBITRARY_KEYS),
+        tips: &["request_policy:all_shards", "nondeterministic_output"],
+        run: walk::randomkey,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "RENAME",
+        summary: "Gives a key another name, replacing what had that name.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE),
+        args: &[key("key", Access::Take), key("newkey", Access::Overwrite)],
+        run: whole::rename,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "RENAMENX",
+        summary: "Gives a key another name, but only one that is free.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Take), key("newkey", Access::Create)],
+        run: whole::renamenx,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "SCAN",
+        summary: "Walks through the keys of the database in steps.",
+        since: "2.8.0",
+        complexity: "O(COUNT)",
+        flags: flags!(READONLY | TOUCHES_ARBITRARY_KEYS),
+        args: &[
+            integer("cursor"),
+            pattern("pattern").after("MATCH").optional(),
+            integer("count").after("COUNT").optional(),
+            text("type").after("TYPE").optional().since("6.0.0"),
+        ],
+        tips: &["nondeterministic_output", "request_policy:special"],
+        run: walk::scan,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "TOUCH",
+        summary: "Marks keys as used just now.",
+        since: "3.2.1",
+        complexity: "O(N)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Inspect).many()],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        run: whole::touch,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "TTL",
+        summary: "Tells how many seconds a key has left.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Read)],
+        tips: &["nondeterministic_output"],
+        run: expiry::ttl,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "TYPE",
+        summary: "Tells what kind of value a key holds.",
+        since: "1.0.0",
+        complexity: "O(1)",
+        flags: flags!(READONLY | FAST),
+        args: &[key("key", Access::Inspect)],
+        run: whole::type_of,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "UNLINK",
+        summary: "Deletes keys and frees their space in the background.",
+        since: "4.0.0",
+        complexity: "O(N)",
+        flags: flags!(WRITE | FAST),
+        args: &[key("key", Access::Delete).many()],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        run: whole::unlink,
+        ..Command::of(Group::Generic)
+    },
+];
+
+const CONDITION: Arg =
+    one_of("condition", &[token("nx", "NX"), token("xx", "XX"), token("gt", "GT"), token("lt", "LT")]);

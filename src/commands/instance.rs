@@ -1,0 +1,77 @@
+//! What all sessions of a server share, and the few things commands ask of the layers above.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::watch::WatchTable;
+use crate::base::Result;
+use crate::config::{AppendFsync, Changes, Config, Unapplied};
+use crate::keyspace::Store;
+use crate::observe::Observations;
+use crate::storage::Engine;
+use crate::storage::durability::Syncer;
+
+/// How SHUTDOWN was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shutdown {
+    /// Do not wait for clients.
+    pub now: bool,
+    /// Stop even if the last writes cannot be made safe.
+    pub force: bool,
+    /// Whether to save an RDB or checkpoint first; `None`: if save points are set.
+    pub save: Option<bool>,
+}
+
+/// What commands ask of the server above them.
+pub trait Control: Send + Sync {
+    /// Begins to stop; connections are closed by the server itself.
+    fn shutdown(&self, how: Shutdown);
+    /// Calls off a shutdown that has not begun to close; says whether there was one.
+    fn abort_shutdown(&self) -> bool;
+    /// The budget of the process, in bytes, that `maxmemory` amounts to.
+    fn memory_budget_bytes(&self) -> u64;
+    /// Makes changed parameters true (listeners, log level, budget …).
+    ///
+    /// # Errors
+    /// The parameter that could not be applied, and why.
+    fn apply(&self, changes: &Changes<'_>) -> Result<(), Unapplied>;
+}
+
+/// Facts of this process that do not change while it runs.
+#[derive(Debug)]
+pub struct Process {
+    /// Milliseconds since the epoch.
+    pub started_ms: u64,
+    /// 40 hexadecimal digits that no other run has.
+    pub run_id: String,
+    pub os: String,
+    pub executable: std::path::PathBuf,
+    pub config_file: Option<std::path::PathBuf>,
+}
+
+/// The shared state of one server.
+pub struct Instance {
+    pub store: Arc<Store>,
+    pub config: Arc<Config>,
+    /// Statistics, clients, slow log, latency.
+    pub observe: Arc<Observations>,
+    pub watch: Arc<WatchTable>,
+    pub control: Arc<dyn Control>,
+    /// Whether the expiry task may delete (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expiry: AtomicBool,
+    pub process: Process,
+    pub syncer: Arc<Syncer<dyn Engine>>,
+}
+
+impl Instance {
+    /// In `appendfsync always`, waits until everything committed so far survives a power cut.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn synced(&self) -> Result<()> {
+        if self.config.load().appendfsync != AppendFsync::Always {
+            return Ok(());
+        }
+        self.syncer.synced(self.store.engine().latest_sequence()).await
+    }
+}

@@ -1,0 +1,49 @@
+//! Commands: their table, the gates in front of it, sessions, one file or folder per family.
+//! Arguments in, reply out; knows neither sockets nor RocksDB.
+//!
+//! - `command.rs`, `grammar.rs`: what an entry says. `table.rs`, `derive.rs`, `keys.rs`: what follows.
+//!   `command_info.rs`, `usage.rs`, `reference.rs`: what clients and readers are told of it.
+//! - `session.rs`: a connection's conversation. `dispatch.rs`: from the words of a request to
+//!   its reply. `context.rs`, `request.rs`, `outcome.rs`: what a handler gets and gives.
+//! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `blocking.rs`: waiting.
+//! - `instance.rs`: what all sessions share, and what commands ask of the server.
+//! - the families.
+
+mod bitmap;
+mod blocking;
+pub mod command;
+mod command_info;
+mod connection;
+pub mod context;
+pub mod derive;
+mod dispatch;
+pub mod element_scan;
+mod generic;
+pub mod grammar;
+mod hash;
+mod hyperloglog;
+mod instance;
+pub mod keys;
+mod observer;
+pub mod outcome;
+pub mod reference;
+pub mod request;
+mod server;
+mod session;
+mod set;
+mod string;
+pub mod table;
+mod transactions;
+pub mod usage;
+mod watch;
+
+pub use blocking::Wait;
+pub use connection::REDIS_VERSION;
+pub use instance::{Control, Instance, Process, Shutdown};
+pub use observer::attach;
+pub use session::{Next, Session};
+
+/// How many commands and subcommands there are, for arrays beside the table.
+pub fn table_size() -> usize {
+    table::TABLE.entries().len()
+}

@@ -1,0 +1,99 @@
+//! CONFIG: the parameters of the running server.
+
+use crate::base::{ClientError, Error, Result};
+use crate::commands::command::{Command, Group, flags};
+use crate::commands::context::Context;
+use crate::commands::grammar::{block, text};
+use crate::commands::outcome::Outcome;
+use crate::commands::request::Args;
+use crate::commands::usage::help;
+use crate::resp::Reply;
+
+/// The subcommands of CONFIG.
+pub(super) static SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "GET",
+        summary: "Shows the parameters whose names match.",
+        since: "2.0.0",
+        complexity: "O(N)",
+        flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+        args: &[text("parameter").many()],
+        run: get,
+        ..Command::of(Group::Server)
+    },
+    Command {
+        name: "HELP",
+        summary: "Explains the subcommands of CONFIG.",
+        since: "5.0.0",
+        complexity: "O(1)",
+        flags: flags!(LOADING | STALE),
+        run: help,
+        ..Command::of(Group::Server)
+    },
+    Command {
+        name: "RESETSTAT",
+        summary: "Sets the statistics of INFO back to zero.",
+        since: "2.0.0",
+        complexity: "O(1)",
+        flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+        run: resetstat,
+        ..Command::of(Group::Server)
+    },
+    Command {
+        name: "REWRITE",
+        summary: "Writes the running configuration back to its file, comments kept.",
+        since: "2.8.0",
+        complexity: "O(1)",
+        flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+        run: rewrite,
+        ..Command::of(Group::Server)
+    },
+    Command {
+        name: "SET",
+        summary: "Changes parameters of the running server, all or none.",
+        since: "2.0.0",
+        complexity: "O(N)",
+        flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+        args: &[block("parameter_value", &[text("parameter"), text("value")]).many()],
+        tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+        run: set,
+        ..Command::of(Group::Server)
+    },
+];
+
+fn get(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    let patterns = args.rest();
+    let found = context.instance.config.get(patterns);
+    // A name asked for literally is shown as it was spelled.
+    let spelled = |name: &'static str| {
+        let literal = patterns.iter().find(|pattern| pattern.eq_ignore_ascii_case(name.as_bytes()));
+        literal.map_or(Reply::Static(name), Reply::copy)
+    };
+    let pairs = found.into_iter().map(|(name, value)| (spelled(name), Reply::bulk(value)));
+    Ok(Reply::Map(pairs.collect()).into())
+}
+
+fn set(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    let words = args.rest();
+    let (pairs, rest) = words.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(ClientError::Syntax.into());
+    }
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let allowed = context.settings.enable_protected_configs.allows(context.session.client.local);
+    let control = &context.instance.control;
+    let changed = context.instance.config.set(&pairs, allowed, &mut |changes| control.apply(changes));
+    changed.map_err(|error| Error::client(error.to_string()))?;
+    Ok(Outcome::ok())
+}
+
+fn resetstat(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    context.instance.observe.reset();
+    Ok(Outcome::ok())
+}
+
+fn rewrite(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    let written = context.instance.config.rewrite(None);
+    written.map_err(|error| Error::client(error.to_string()))?;
+    Ok(Outcome::ok())
+}

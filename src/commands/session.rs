@@ -1,0 +1,259 @@
+//! One connection's conversation: requests in from a buffer, replies out to a buffer, no
+//! socket. It never waits: what would wait comes back as a [`Next`], the server waits
+//! and calls [`Session::run`] again with the same input.
+//!
+//! Consecutive requests share one commit: their writes gather in the session's [`Tx`] with the
+//! locks of their keys, and their replies stay in `output` until the commit is done.
+//! Before anything that waits, what was gathered is committed and the locks go back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Buf, BytesMut};
+use smallvec::SmallVec;
+
+use super::blocking::Wait;
+use super::dispatch;
+use super::instance::Instance;
+use super::transactions::{Multi, Watched};
+use super::watch::Mark;
+use crate::base::{Error, clock};
+use crate::config::{Reader, Settings};
+use crate::keyspace::{DatabaseIndex, LockSet, Tx, Wanted};
+use crate::observe::Client;
+use crate::resp::{self, Limits, Parsed, Protocol, Reply, RequestParser};
+use crate::storage::Tier;
+
+/// Requests that share a commit at the most, so that locks are not held for long.
+const REQUESTS_PER_COMMIT: u32 = 128;
+/// Output gathered before it is sent although more requests are waiting.
+const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
+
+/// What has to happen before the session can go on.
+#[derive(Debug)]
+pub enum Next {
+    /// Every whole request is answered: send the output, read more. At least `missing` bytes are wanted.
+    Read { missing: usize },
+    /// Send the output and run again; more requests are waiting.
+    Send,
+    /// Run again on the I/O pool, with [`Tier::Disk`].
+    Offload,
+    /// Wait for these locks, hand them over by [`Session::adopt`], and run again.
+    Lock(Wanted),
+    /// Clients are paused: send the output, wait until this time (milliseconds since the epoch)
+    /// or the end of the pause, run again.
+    Pause { until_ms: u64 },
+    /// A blocking command waits.
+    Block(Wait),
+    /// Send the output and close the connection.
+    Close,
+}
+
+/// Which replies a client wants (CLIENT REPLY).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// Not the reply of this command, and not that of the next.
+    SkipNext,
+    /// Not the reply of this command.
+    Skip,
+}
+
+/// What handlers may read and change of a connection.
+pub struct SessionState {
+    /// The registry's entry: id, addresses, name, what CLIENT LIST shows.
+    pub client: Arc<Client>,
+    pub db: DatabaseIndex,
+    pub protocol: Protocol,
+    pub authenticated: bool,
+    pub reply_mode: ReplyMode,
+    /// Commands queued since MULTI.
+    pub multi: Option<Multi>,
+    pub watched: Vec<Watched>,
+    /// Set when a watched key was touched.
+    pub watch_mark: Mark,
+}
+
+/// A connection's session.
+pub struct Session {
+    pub(super) state: SessionState,
+    pub(super) tx: Tx,
+    pub(super) instance: Arc<Instance>,
+    parser: RequestParser,
+    reader: Reader,
+    pub(super) batch: Batch,
+    /// Milliseconds since the epoch, as of the last look at the clock.
+    pub(super) now_us: u64,
+    /// Writes were committed that `appendfsync always` wants synced before their replies leave.
+    unsynced: bool,
+}
+
+/// The requests whose commit is outstanding.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub requests: u32,
+    /// Where their replies begin in the output.
+    pub output_start: usize,
+}
+
+impl Session {
+    /// A fresh session of a registered client.
+    pub fn new(instance: Arc<Instance>, client: Arc<Client>) -> Self {
+        let authenticated = !instance.config.load().requires_password();
+        Self {
+            state: SessionState {
+                client,
+                db: 0,
+                protocol: Protocol::Resp2,
+                authenticated,
+                reply_mode: ReplyMode::On,
+                multi: None,
+                watched: Vec::new(),
+                watch_mark: Mark::default(),
+            },
+            tx: Tx::new(instance.store.clone()),
+            parser: RequestParser::default(),
+            reader: instance.config.reader(),
+            batch: Batch::default(),
+            now_us: 0,
+            unsynced: false,
+            instance,
+        }
+    }
+
+    /// Locks that [`Next::Lock`] asked for.
+    pub fn adopt(&mut self, locks: LockSet) {
+        self.tx.locks().adopt(locks);
+    }
+
+    /// The registry's entry of this connection.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.state.client
+    }
+
+    /// Whether writes were committed since this was asked last.
+    pub fn take_unsynced(&mut self) -> bool {
+        std::mem::take(&mut self.unsynced)
+    }
+
+    /// The protocol of the moment, for pushes.
+    pub fn protocol(&self) -> Protocol {
+        self.state.protocol
+    }
+
+    /// Answers as many of the requests in `input` as it can without waiting.
+    ///
+    /// Consumed bytes leave `input`; a request that has to be run again stays.
+    pub fn run(&mut self, input: &mut BytesMut, output: &mut BytesMut, tier: Tier) -> Next {
+        let settings = self.reader.load().clone();
+        let mut parser = std::mem::take(&mut self.parser);
+        let mut consumed = 0;
+        self.now_us = clock::now_us();
+        let next = self.run_requests(&mut parser, input, &mut consumed, output, tier, &settings);
+        input.advance(consumed);
+        self.parser = parser;
+        let now_ms = self.now_us / 1000;
+        self.state.client.last_active_ms.store(now_ms, Ordering::Relaxed);
+        next
+    }
+
+    fn run_requests(
+        &mut self,
+        parser: &mut RequestParser,
+        input: &[u8],
+        consumed: &mut usize,
+        output: &mut BytesMut,
+        tier: Tier,
+        settings: &Arc<Settings>,
+    ) -> Next {
+        if self.batch.requests > 0 && !self.commit(output, tier) {
+            return Next::Offload;
+        }
+        self.batch.output_start = output.len();
+        let outcome = loop {
+            let limits = Limits {
+                max_bulk_bytes: settings.proto_max_bulk_len as usize,
+                authenticated: self.state.authenticated,
+            };
+            let rest = input.get(*consumed..).unwrap_or_default();
+            match parser.parse(rest, limits) {
+                Ok(Parsed::Request { consumed: length }) => {
+                    let args: SmallVec<[&[u8]; 8]> = parser.arguments(rest).collect();
+                    match dispatch::dispatch(self, &args, output, tier, settings) {
+                        Ok(()) => *consumed += length,
+                        Err(dispatch::Stop::After(next)) => {
+                            *consumed += length;
+                            break next;
+                        }
+                        Err(dispatch::Stop::Before(next)) => break next,
+                    }
+                }
+                Ok(Parsed::Incomplete { consumed: length, missing }) => {
+                    *consumed += length;
+                    break Next::Read { missing };
+                }
+                Err(error) => {
+                    self.answer(&Reply::error(error.to_string()), output);
+                    break Next::Close;
+                }
+            }
+            if self.batch.requests >= REQUESTS_PER_COMMIT && !self.commit(output, tier) {
+                return Next::Offload;
+            }
+            if output.len() >= OUTPUT_BYTES_PER_RUN {
+                break Next::Send;
+            }
+        };
+        if self.commit(output, tier) { outcome } else { self.after_stall(outcome) }
+    }
+
+    /// The commit has to be tried again where waiting is allowed; what was to come after it
+    /// comes again by itself, unless the connection is to close.
+    fn after_stall(&mut self, outcome: Next) -> Next {
+        if matches!(outcome, Next::Close) {
+            self.state.client.close_after_reply();
+        }
+        Next::Offload
+    }
+
+    /// Commits what was gathered and gives the locks back. False if it would have to wait.
+    ///
+    /// When the store refuses, the replies of all gathered requests become errors.
+    pub(super) fn commit(&mut self, output: &mut BytesMut, tier: Tier) -> bool {
+        self.unsynced |= !self.tx.is_clean();
+        let done = self.tx.commit(tier == Tier::Disk, self.state.client.id);
+        match done {
+            Ok(()) => {}
+            Err(Error::WouldStall) => return false,
+            Err(error) => {
+                tracing::error!(%error, "a commit failed");
+                output.truncate(self.batch.output_start);
+                let reply = dispatch::error_reply(&error);
+                for _ in 0..self.batch.requests {
+                    self.answer(&reply, output);
+                }
+            }
+        }
+        self.batch = Batch { requests: 0, output_start: output.len() };
+        true
+    }
+
+    /// Writes a reply, unless the client wants none.
+    pub(super) fn answer(&mut self, reply: &Reply, output: &mut BytesMut) {
+        match self.state.reply_mode {
+            ReplyMode::On => resp::write(reply, self.state.protocol, output),
+            ReplyMode::Off => {}
+            ReplyMode::SkipNext => self.state.reply_mode = ReplyMode::Skip,
+            ReplyMode::Skip => self.state.reply_mode = ReplyMode::On,
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.tx.abandon();
+        self.state.unwatch(&self.instance.watch);
+    }
+}

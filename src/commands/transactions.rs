@@ -1,0 +1,275 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queued commands run one after the other in the
+//! session's transaction, under the union of their locks, and are committed as one batch.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::command::{Command, Flags, Group, flags};
+use super::context::Context;
+use super::dispatch::{error_reply, owned};
+use super::grammar::{Access, key};
+use super::outcome::Outcome;
+use super::request::Args;
+use super::session::SessionState;
+use super::table::Entry;
+use super::watch::WatchTable;
+use crate::base::{Error, Result};
+use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Wanted, sorted};
+use crate::resp::Reply;
+
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "DISCARD",
+        summary: "Forgets the commands queued since MULTI.",
+        since: "2.0.0",
+        complexity: "O(N) in the queued commands",
+        flags: flags!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY),
+        run: discard,
+        ..Command::of(Group::Transactions)
+    },
+    Command {
+        name: "EXEC",
+        summary: "Runs the commands queued since MULTI, all or none visible to others.",
+        since: "1.2.0",
+        complexity: "That of the queued commands",
+        flags: flags!(NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG),
+        run: exec,
+        ..Command::of(Group::Transactions)
+    },
+    Command {
+        name: "MULTI",
+        summary: "Starts to queue commands for EXEC.",
+        since: "1.2.0",
+        complexity: "O(1)",
+        flags: flags!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY),
+        run: multi,
+        ..Command::of(Group::Transactions)
+    },
+    Command {
+        name: "UNWATCH",
+        summary: "Stops watching all watched keys.",
+        since: "2.2.0",
+        complexity: "O(N) in the watched keys",
+        flags: flags!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY),
+        run: unwatch,
+        ..Command::of(Group::Transactions)
+    },
+    Command {
+        name: "WATCH",
+        summary: "Lets the next EXEC fail if one of these keys is changed before it.",
+        since: "2.2.0",
+        complexity: "O(1) a key",
+        flags: flags!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY),
+        args: &[key("key", Access::Inspect).many()],
+        run: watch,
+        ..Command::of(Group::Transactions)
+    },
+];
+
+/// A queued command.
+#[derive(Debug, Clone)]
+struct Queued {
+    entry: Entry,
+    args: Vec<Bytes>,
+}
+
+/// What was queued since MULTI.
+#[derive(Debug, Clone, Default)]
+pub struct Multi {
+    queued: Vec<Queued>,
+    /// A command was refused, so EXEC must be.
+    broken: bool,
+}
+
+/// A watched key.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    db: DatabaseIndex,
+    key: Bytes,
+    /// It was there and live when WATCH came, so that its lapsing counts as a change.
+    was_there: bool,
+}
+
+impl Multi {
+    /// How many commands are queued.
+    pub fn len(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// Whether none is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    /// The locks of all keys, watched ones included: nobody may change those between the
+    /// check and the commit.
+    pub(super) fn wanted(&self, state: &SessionState) -> Wanted {
+        if self.queued.iter().any(|queued| queued.entry.command.flags.contains(Flags::EXCLUSIVE)) {
+            return Wanted::All;
+        }
+        let mut stripes: Stripes = state.watched.iter().map(|watched| Stripe::of(&watched.key)).collect();
+        for queued in &self.queued {
+            let args: Vec<&[u8]> = queued.args.iter().map(|arg| &arg[..]).collect();
+            queued.entry.for_each_key(&args, |key, _| stripes.push(Stripe::of(key)));
+        }
+        Wanted::Some(sorted(stripes))
+    }
+}
+
+impl SessionState {
+    /// Stops watching everything.
+    pub(super) fn unwatch(&mut self, table: &WatchTable) {
+        for watched in self.watched.drain(..) {
+            table.remove(watched.db, &watched.key, &self.watch_mark);
+        }
+        self.watch_mark.store(false, Ordering::Release);
+    }
+
+    /// Forgets MULTI and WATCH.
+    pub(super) fn reset_transaction(&mut self, table: &WatchTable) {
+        self.multi = None;
+        self.unwatch(table);
+    }
+}
+
+/// Whether a command runs inside MULTI instead of being queued.
+pub(super) fn runs_at_once(command: &Command) -> bool {
+    matches!(command.name, "EXEC" | "DISCARD" | "MULTI" | "WATCH" | "QUIT" | "RESET")
+        && matches!(command.group, Group::Transactions | Group::Connection)
+}
+
+/// A command was refused while queueing.
+pub(super) fn refuse(state: &mut SessionState) {
+    if let Some(multi) = &mut state.multi {
+        multi.broken = true;
+    }
+}
+
+/// Queues a command that passed all gates.
+pub(super) fn queue(state: &mut SessionState, entry: Entry, args: &[&[u8]]) {
+    let Some(multi) = &mut state.multi else { return };
+    multi.queued.push(Queued { entry, args: owned(args) });
+}
+
+fn multi(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    if context.session.multi.is_some() {
+        return Err(Error::client("ERR MULTI calls can not be nested"));
+    }
+    context.session.multi = Some(Multi::default());
+    Ok(Outcome::ok())
+}
+
+fn discard(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    if context.session.multi.is_none() {
+        return Err(Error::client("ERR DISCARD without MULTI"));
+    }
+    context.session.reset_transaction(&context.instance.watch);
+    Ok(Outcome::ok())
+}
+
+fn unwatch(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    context.session.unwatch(&context.instance.watch);
+    Ok(Outcome::ok())
+}
+
+fn watch(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    if context.session.multi.is_some() {
+        return Err(Error::client("ERR WATCH inside MULTI is not allowed"));
+    }
+    let db = context.session.db;
+    for name in args.rest() {
+        let key = Bytes::copy_from_slice(name);
+        if context.session.watched.iter().any(|watched| watched.db == db && watched.key == key) {
+            continue;
+        }
+        // Watch first, look second: a change in between is then seen.
+        context.instance.watch.add(db, key.clone(), context.session.watch_mark.clone());
+        context.session.watched.push(Watched { db, key: key.clone(), was_there: false });
+        let stored = context.key(&key);
+        let was_there = match context.tx.record(&stored) {
+            Ok(found) => found.is_some(),
+            Err(error) => {
+                forget_last(context, db, &key);
+                return Err(error);
+            }
+        };
+        if let Some(last) = context.session.watched.last_mut() {
+            last.was_there = was_there;
+        }
+    }
+    Ok(Outcome::ok())
+}
+
+/// The look at the key failed (it is on disk, say): WATCH will be run again from this key on.
+fn forget_last(context: &mut Context<'_>, db: DatabaseIndex, key: &Bytes) {
+    context.instance.watch.remove(db, key, &context.session.watch_mark);
+    context.session.watched.pop();
+}
+
+fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    let Some(multi) = context.session.multi.clone() else {
+        return Err(Error::client("ERR EXEC without MULTI"));
+    };
+    if multi.broken {
+        context.session.reset_transaction(&context.instance.watch);
+        return Err(Error::client("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if watched_changed(context)? {
+        context.session.reset_transaction(&context.instance.watch);
+        return Ok(Reply::NilArray.into());
+    }
+    let db = context.session.db;
+    context.session.multi = None;
+    let mut replies = Vec::with_capacity(multi.queued.len());
+    for queued in &multi.queued {
+        match run_queued(context, queued) {
+            Ok(reply) => replies.push(reply),
+            Err(error) => {
+                // To be run again as a whole, from the state before.
+                context.session.multi = Some(multi);
+                context.session.db = db;
+                return Err(error);
+            }
+        }
+    }
+    context.session.unwatch(&context.instance.watch);
+    Ok(Reply::Array(replies).into())
+}
+
+fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
+    if context.session.watch_mark.load(Ordering::Acquire) {
+        return Ok(true);
+    }
+    for watched in context.session.watched.clone() {
+        let key = context.tx.key(watched.db, &watched.key);
+        if watched.was_there && context.tx.record(&key)?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Runs one queued command; its own failure is its reply, only a re-run comes out as an error.
+fn run_queued(context: &mut Context<'_>, queued: &Queued) -> Result<Reply> {
+    let savepoint = context.tx.savepoint();
+    let args: Vec<&[u8]> = queued.args.iter().map(|arg| &arg[..]).collect();
+    let mut inner = Context {
+        tx: context.tx,
+        session: context.session,
+        instance: context.instance,
+        settings: context.settings,
+        entry: queued.entry,
+        in_transaction: true,
+    };
+    let result = (queued.entry.command.run)(&mut inner, &mut Args::new(&args, queued.entry.words));
+    match result {
+        Ok(Outcome::Reply(reply) | Outcome::Close(reply)) => Ok(reply),
+        Ok(Outcome::Wait(wait)) => Ok(wait.on_timeout),
+        Err(error) if error.is_rerun() => Err(error),
+        Err(error) => {
+            context.tx.rollback(savepoint);
+            Ok(error_reply(&error))
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Codecs of what is stored: bytes to values and back, no I/O, no meaning beyond the layout.
+//!
+//! - `key.rs`: the keys of every family.
+//! - `record.rs`: the value of a key in family `keys`.
+//! - `lzf.rs`: the compression of RDB strings.
+//! - `order.rs`: numbers whose bytes sort as their values do, and fixed fields.
+//! - `varint.rs`: variable-length integers and length-prefixed bytes.
+//!
+//! `docs/format.md` draws every layout; its examples are executed by `tests/format.rs`.
+//! Decoders of stored bytes return errors, never panic: the bytes may be damaged.
+
+pub mod key;
+pub mod lzf;
+pub mod order;
+pub mod record;
+pub mod varint;

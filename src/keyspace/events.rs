@@ -1,0 +1,72 @@
+//! What a commit did, told once and in one place. From here come WATCH invalidation,
+//! keyspace notifications, client-side caching, wake-ups of blocked clients, and later
+//! the replication stream.
+
+use bitflags::bitflags;
+use bytes::Bytes;
+
+use super::databases::DatabaseIndex;
+
+bitflags! {
+    /// Classes of keyspace events, as `notify-keyspace-events` selects them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Class: u32 {
+        const GENERIC = 1;
+        const STRING = 1 << 1;
+        const LIST = 1 << 2;
+        const SET = 1 << 3;
+        const HASH = 1 << 4;
+        const SORTED_SET = 1 << 5;
+        const EXPIRED = 1 << 6;
+        const EVICTED = 1 << 7;
+        const STREAM = 1 << 8;
+        const KEY_MISS = 1 << 9;
+        const MODULE = 1 << 10;
+        const NEW = 1 << 11;
+    }
+}
+
+/// A named thing that happened to a key.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub class: Class,
+    /// Redis' name of it: `set`, `del`, `expired` …
+    pub name: &'static str,
+    pub db: DatabaseIndex,
+    pub key: Bytes,
+}
+
+/// A key whose value changed.
+#[derive(Debug, Clone)]
+pub struct Touched {
+    pub db: DatabaseIndex,
+    /// The key as clients name it.
+    pub key: Bytes,
+}
+
+/// What one commit did, in order.
+#[derive(Debug, Default)]
+pub struct Commit {
+    pub touched: Vec<Touched>,
+    pub events: Vec<Event>,
+    /// Databases whose whole contents changed (flushed or swapped).
+    pub replaced: Vec<DatabaseIndex>,
+}
+
+impl Commit {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.events.is_empty() && self.replaced.is_empty()
+    }
+}
+
+/// Told of every commit, after it is true and while the locks of its keys are still held, so that
+/// what is told of one key comes in the order in which it happened. Must not wait.
+pub trait Observer: Send + Sync {
+    /// `origin` is the client that caused it; 0 for the server itself.
+    fn committed(&self, commit: &Commit, origin: u64);
+    /// Which classes of events anybody wants; others need not be collected.
+    fn wanted(&self) -> Class;
+    /// Whether anybody wants to know of touched keys.
+    fn wants_touched(&self) -> bool;
+}

@@ -1,0 +1,277 @@
+//! Key-striped locks. Writers hold the stripes of their keys from their first read to
+//! the end of their commit; plain readers hold none.
+//!
+//! Each stripe carries a version that is odd while a commit is being applied and
+//! even otherwise. A reader of several parts notes the versions it started from
+//! and is run again when one has moved: that makes it linearizable without a lock.
+//!
+//! Nobody waits for a stripe on a network thread: [`Locks::try_acquire`] fails at once, and
+//! [`Locks::acquire`] is a future. Stripes are always taken in ascending order.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustc_hash::FxHasher;
+use smallvec::SmallVec;
+use tokio::sync::Semaphore;
+
+/// How many stripes there are. More means fewer false conflicts; all are taken for the exclusive lock.
+pub const STRIPES: usize = 1024;
+const _: () = assert!(STRIPES.is_power_of_two() && STRIPES <= 1 << 16);
+
+/// One stripe, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stripe(u16);
+
+impl Stripe {
+    /// The stripe of a key, by its name alone: a flush does not change it, and MOVE and COPY to
+    /// another database need no second one.
+    pub fn of(user_key: &[u8]) -> Self {
+        let mut hasher = FxHasher::default();
+        hasher.write(user_key);
+        let hash = hasher.finish();
+        Self(((hash ^ (hash >> 32)) as usize & (STRIPES - 1)) as u16)
+    }
+}
+
+struct Slot {
+    permit: Semaphore,
+    version: AtomicU32,
+}
+
+/// All stripes.
+pub struct Locks {
+    slots: Box<[Slot]>,
+}
+
+impl Default for Locks {
+    fn default() -> Self {
+        let slot = || Slot { permit: Semaphore::new(1), version: AtomicU32::new(0) };
+        Self { slots: (0..STRIPES).map(|_| slot()).collect() }
+    }
+}
+
+/// The stripes a command needs: sorted, without repeats.
+pub type Stripes = SmallVec<[Stripe; 8]>;
+
+/// Sorts and removes repeats, so that stripes are taken in ascending order.
+pub fn sorted(mut stripes: Stripes) -> Stripes {
+    stripes.sort_unstable();
+    stripes.dedup();
+    stripes
+}
+
+impl Locks {
+    /// Takes the stripe if it is free.
+    fn try_take(&self, stripe: Stripe) -> bool {
+        match self.slots[usize::from(stripe.0)].permit.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn give_back(&self, stripe: Stripe) {
+        self.slots[usize::from(stripe.0)].permit.add_permits(1);
+    }
+
+    /// The stripe's version; odd while a commit is being applied.
+    pub fn version(&self, stripe: Stripe) -> u32 {
+        self.slots[usize::from(stripe.0)].version.load(Ordering::Acquire)
+    }
+
+    /// Runs `action` with the stripe held, if it is free and its version is still `version`.
+    pub fn if_unchanged(&self, stripe: Stripe, version: u32, action: impl FnOnce()) {
+        if self.try_take(stripe) {
+            if self.version(stripe) == version {
+                action();
+            }
+            self.give_back(stripe);
+        }
+    }
+
+    /// Steps the version of every held stripe: once before a commit is applied, once after.
+    fn step(&self, stripe: Stripe) {
+        self.slots[usize::from(stripe.0)].version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The same for threads that may wait: the I/O pool and background tasks.
+    pub fn acquire_waiting(locks: &Arc<Self>, wanted: Wanted) -> LockSet {
+        block_on(locks.clone().acquire(wanted))
+    }
+
+    /// Waits for stripes, in ascending order, whoever holds them.
+    pub async fn acquire(self: Arc<Self>, wanted: Wanted) -> LockSet {
+        let mut held = LockSet::none(self.clone());
+        for stripe in wanted.stripes() {
+            // The semaphores are never closed, so this cannot fail.
+            if let Ok(permit) = self.slots[usize::from(stripe.0)].permit.acquire().await {
+                permit.forget();
+                held.note(stripe);
+            }
+        }
+        held.all = matches!(wanted, Wanted::All);
+        held
+    }
+}
+
+/// Wakes a parked thread.
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future to its end on this thread, parking while it waits.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// What to lock.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// These stripes, sorted.
+    Some(Stripes),
+    /// Every stripe: the whole keyspace to oneself.
+    All,
+}
+
+impl Wanted {
+    fn stripes(&self) -> Stripes {
+        match self {
+            Self::Some(stripes) => stripes.clone(),
+            Self::All => (0..STRIPES).map(|number| Stripe(number as u16)).collect(),
+        }
+    }
+}
+
+/// The stripes that a transaction holds. Dropping it gives them back.
+pub struct LockSet {
+    locks: Arc<Locks>,
+    held: Stripes,
+    all: bool,
+}
+
+impl LockSet {
+    /// Holds nothing.
+    pub fn none(locks: Arc<Locks>) -> Self {
+        Self { locks, held: Stripes::new(), all: false }
+    }
+
+    fn note(&mut self, stripe: Stripe) {
+        self.held.push(stripe);
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Whether every stripe is held.
+    pub fn is_exclusive(&self) -> bool {
+        self.all
+    }
+
+    /// Whether this stripe is held.
+    pub fn holds(&self, stripe: Stripe) -> bool {
+        self.all || self.held.contains(&stripe)
+    }
+
+    /// Takes what is wanted beyond what is held, or nothing at all when one stripe is taken.
+    pub fn try_extend(&mut self, wanted: &Wanted) -> bool {
+        let before = self.held.len();
+        if let Wanted::Some(stripes) = wanted {
+            return stripes.iter().all(|stripe| self.holds(*stripe) || self.take_or_undo(*stripe, before));
+        }
+        if self.all {
+            return true;
+        }
+        let all = wanted.stripes();
+        self.all = all.iter().all(|stripe| self.held.contains(stripe) || self.take_or_undo(*stripe, before));
+        self.all
+    }
+
+    fn take_or_undo(&mut self, stripe: Stripe, before: usize) -> bool {
+        if self.locks.try_take(stripe) {
+            self.note(stripe);
+            return true;
+        }
+        for taken in self.held.drain(before..) {
+            self.locks.give_back(taken);
+        }
+        false
+    }
+
+    /// Replaces what is held (it must be nothing) by stripes that were waited for.
+    pub fn adopt(&mut self, other: Self) {
+        debug_assert!(self.is_empty());
+        *self = other;
+    }
+
+    /// Marks all held stripes as being changed, and again as settled.
+    pub fn step_versions(&self) {
+        self.held.iter().for_each(|stripe| self.locks.step(*stripe));
+    }
+
+    /// Gives everything back.
+    pub fn release(&mut self) {
+        for stripe in self.held.drain(..) {
+            self.locks.give_back(stripe);
+        }
+        self.all = false;
+    }
+}
+
+impl Drop for LockSet {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripes(numbers: &[u16]) -> Wanted {
+        Wanted::Some(numbers.iter().map(|number| Stripe(*number)).collect())
+    }
+
+    #[test]
+    fn a_failed_extension_takes_nothing_and_keeps_what_was_held() {
+        let locks = Arc::new(Locks::default());
+        let mut other = LockSet::none(locks.clone());
+        assert!(other.try_extend(&stripes(&[5])));
+        let mut set = LockSet::none(locks.clone());
+        assert!(set.try_extend(&stripes(&[1])));
+        assert!(!set.try_extend(&stripes(&[2, 5])));
+        assert!(set.holds(Stripe(1)) && !set.holds(Stripe(2)));
+        drop(other);
+        assert!(set.try_extend(&stripes(&[2, 5])));
+    }
+
+    #[test]
+    fn the_exclusive_lock_waits_for_every_stripe() {
+        let locks = Arc::new(Locks::default());
+        let mut one = LockSet::none(locks.clone());
+        assert!(one.try_extend(&stripes(&[1000])));
+        let mut all = LockSet::none(locks.clone());
+        assert!(!all.try_extend(&Wanted::All));
+        assert!(all.is_empty());
+        drop(one);
+        assert!(all.try_extend(&Wanted::All));
+        assert!(all.is_exclusive());
+    }
+}

@@ -1,0 +1,35 @@
+//! The keyspace: keys, their records, and the one way to change them.
+//!
+//! - `key.rs`: a key on its way through a command (database, name, stored bytes, lock stripe).
+//! - `locks.rs`: key-striped writer locks with a version each, so that readers can validate.
+//! - `store.rs`: [`Store`], what is shared: engine, caches, locks, databases, object ids.
+//! - `tx.rs`: [`Tx`], a view of the store and a set of writes; `commit.rs` makes them true.
+//! - `edit.rs`: [`Kind`] and the one read-modify-write frame of every type.
+//! - `walk.rs`: SCAN, KEYS, DBSIZE, RANDOMKEY. `expiry.rs`: deadlines. `reclaim.rs`: space.
+//! - `events.rs`: what a commit did, for whoever listens.
+//!
+//! Knows neither RESP nor what a hash is; of storage it knows only the `Engine` trait.
+
+mod commit;
+mod databases;
+mod edit;
+mod events;
+mod expiry;
+mod key;
+mod locks;
+mod reclaim;
+mod store;
+mod tx;
+mod walk;
+
+pub use databases::{DatabaseIndex, Databases};
+pub use edit::Kind;
+pub use events::{Class, Commit, Event, Observer, Touched};
+pub use expiry::ExpireElements;
+pub use key::Key;
+pub use locks::{LockSet, Locks, Stripe, Stripes, Wanted, sorted};
+pub use store::{DatabaseFigures, Store, StoreOptions};
+pub use tx::{Direction, Presence, Savepoint, Scan, Tx};
+pub use walk::{KeyPage, Walk};
+
+pub use crate::encoding::record::{Body, Encoding, Record, Type};

@@ -1,0 +1,739 @@
+//! [`Tx`]: a view of the store and a set of writes.
+//!
+//! A command reads through it and leaves its writes in it; nothing is visible to others
+//! and nothing has touched the engine until `commit.rs` makes the whole set true at once.
+//! Reads go through the writes of this transaction first, then the hot record cache,
+//! then the engine as far as the [`Tier`] goes. So a command can be run again: take a
+//! [`Savepoint`], and [`Tx::rollback`] to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
+
+use super::databases::DatabaseIndex;
+use super::events::{Class, Commit, Event, Touched};
+use super::key::Key;
+use super::locks::{LockSet, Stripe};
+use super::store::Store;
+use crate::base::{ClientError, Error, Result};
+use crate::encoding::key::{KeyspaceId, ObjectId, part_key};
+use crate::encoding::record::{Encoding, Record, Type};
+use crate::storage::{Cursor, Family, KeyRange, Tier, View};
+
+/// What is known about a key before this transaction.
+#[derive(Debug, Clone)]
+pub(super) enum Before {
+    /// It was overwritten without looking.
+    Unknown,
+    Absent,
+    /// There: its deadlines and object, if it had any.
+    Present {
+        deadlines: Deadlines,
+        object: Option<ObjectId>,
+    },
+}
+
+/// When a record has to be looked at by itself, milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Deadlines {
+    /// The key's own.
+    pub key_ms: Option<u64>,
+    /// The earliest among the elements of its value.
+    pub element_ms: Option<u64>,
+}
+
+impl Deadlines {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { key_ms: record.expire_at_ms, element_ms: record.element_deadline_ms() }
+    }
+}
+
+/// The state a key will have.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub before: Before,
+    /// The encoded record; `None` deletes the key.
+    pub after: Option<Bytes>,
+    pub db: DatabaseIndex,
+}
+
+/// What an overwrite could learn about a key without reading the disk.
+#[derive(Debug, Clone)]
+pub enum Presence {
+    /// Not known, and known to own no large object, so that it may be overwritten blindly.
+    Unknown,
+    Absent,
+    Present(Record),
+}
+
+/// How to put back what a command wrote.
+enum Undo {
+    Record(Bytes, Option<Pending>),
+    Part(Family, Bytes, Option<Option<Bytes>>),
+    Databases { map: Option<Vec<KeyspaceId>>, flushed: usize },
+}
+
+/// A point to which a transaction can be taken back.
+#[derive(Debug, Clone, Copy)]
+pub struct Savepoint {
+    undo: usize,
+    events: usize,
+    touched: usize,
+    reclaims: usize,
+    replaced: usize,
+}
+
+/// Which way a scan walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Forward,
+    Backward,
+}
+
+type Parts = BTreeMap<Bytes, Option<Bytes>>;
+
+/// A view of the store and a set of writes. Kept by a session and used again and again.
+pub struct Tx {
+    pub(super) store: Arc<Store>,
+    view: View,
+    now_ms: u64,
+    pub(super) locks: LockSet,
+    pub(super) records: HashMap<Bytes, Pending, FxBuildHasher>,
+    pub(super) data: Parts,
+    pub(super) scores: Parts,
+    pub(super) reclaims: Vec<ObjectId>,
+    /// The server's own housekeeping (stale index entries), applied as it is.
+    pub(super) extra: Vec<crate::storage::Change>,
+    /// The map of databases as this transaction would leave it.
+    pub(super) databases: Option<Vec<KeyspaceId>>,
+    pub(super) flushed: Vec<KeyspaceId>,
+    pub(super) commit: Commit,
+    undo: Vec<Undo>,
+    parts_written: u64,
+    observed: SmallVec<[(Stripe, u32); 4]>,
+    reads: u32,
+    lapsed: Vec<(DatabaseIndex, Bytes)>,
+    wanted_events: Class,
+    wants_touched: bool,
+}
+
+impl Tx {
+    /// An empty transaction that reads memory only.
+    pub fn new(store: Arc<Store>) -> Self {
+        let locks = LockSet::none(store.locks.clone());
+        Self {
+            view: View::latest(Tier::Memory),
+            now_ms: 0,
+            locks,
+            records: HashMap::default(),
+            data: Parts::new(),
+            scores: Parts::new(),
+            reclaims: Vec::new(),
+            extra: Vec::new(),
+            databases: None,
+            flushed: Vec::new(),
+            commit: Commit::default(),
+            undo: Vec::new(),
+            parts_written: 0,
+            observed: SmallVec::new(),
+            reads: 0,
+            lapsed: Vec::new(),
+            wanted_events: Class::empty(),
+            wants_touched: false,
+            store,
+        }
+    }
+
+    /// Starts a command: how far its reads may go and what time it is.
+    pub fn start(&mut self, tier: Tier, now_ms: u64) {
+        self.view.tier = tier;
+        self.view.snapshot = None;
+        self.now_ms = now_ms;
+        self.observed.clear();
+        self.reads = 0;
+        self.wanted_events = self.store.wanted_events();
+        self.wants_touched = self.store.wants_touched();
+    }
+
+    /// From here on this command reads a frozen state: for readers whose key never stands still.
+    /// The caller holds the locks of its keys at this moment.
+    pub fn freeze(&mut self) {
+        self.view.snapshot = Some(self.store.engine.snapshot());
+    }
+
+    /// Milliseconds since the epoch, the same for the whole command.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// What is shared.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// How far reads may go.
+    pub fn tier(&self) -> Tier {
+        self.view.tier
+    }
+
+    /// The view that reads of this command use.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The locks held until the commit.
+    pub fn locks(&mut self) -> &mut LockSet {
+        &mut self.locks
+    }
+
+    /// A key of a database, in the keyspace that this transaction sees there.
+    pub fn key(&self, db: DatabaseIndex, user_key: &[u8]) -> Key {
+        Key::new(db, self.keyspace(db), user_key)
+    }
+
+    /// The keyspace of a database as this transaction sees it. Databases are checked by SELECT.
+    pub fn keyspace(&self, db: DatabaseIndex) -> KeyspaceId {
+        let pending = self.databases.as_ref().and_then(|map| map.get(db as usize).copied());
+        pending.or_else(|| self.store.databases.keyspace(db)).unwrap_or(KeyspaceId(u32::MAX))
+    }
+
+    // ---- records ------------------------------------------------------------
+
+    /// The live record of a key; a lapsed one is deleted (if its lock is held) or noted.
+    ///
+    /// # Errors
+    /// `NotInMemory` if it is on disk only and the tier does not reach there.
+    pub fn record(&mut self, key: &Key) -> Result<Option<Record>> {
+        let found = match self.stored_record(key)? {
+            Some(record) if record.is_lapsed(self.now_ms) => {
+                self.lapse(key, &record)?;
+                None
+            }
+            found => found,
+        };
+        Ok(found)
+    }
+
+    /// Brings the records of several keys that are on disk into the cache, their reads side by
+    /// side, before they are asked for one by one. Where reads may not wait it does nothing.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn preload(&mut self, keys: &[Key]) -> Result<()> {
+        if keys.len() < 2 || self.view.tier == Tier::Memory || self.view.snapshot.is_some() {
+            return Ok(());
+        }
+        let mut missing = Vec::new();
+        for key in keys {
+            if !self.records.contains_key(key.stored()) && self.store.cache.get(key.stored()).is_none() {
+                missing.push((key, self.observe(key.stripe())));
+            }
+        }
+        let stored: Vec<&[u8]> = missing.iter().map(|(key, _)| key.stored()).collect();
+        let values = self.store.engine.multi_get(Family::Keys, &stored, &self.view)?;
+        for ((key, version), value) in missing.into_iter().zip(values) {
+            self.fill_cache(key, version, value);
+        }
+        Ok(())
+    }
+
+    /// Keeps a record read at `version` in the cache.
+    fn fill_cache(&self, key: &Key, version: u32, value: Option<Bytes>) {
+        let Some(value) = value else { return };
+        if self.locks.holds(key.stripe()) {
+            self.store.cache.insert(key.stored(), value);
+        } else {
+            self.store.fill_cache(key.stored(), key.stripe(), version, value);
+        }
+    }
+
+    /// The live record, which must be of this type.
+    pub fn record_of(&mut self, key: &Key, kind: Type) -> Result<Option<Record>> {
+        match self.record(key)? {
+            Some(record) if record.kind != kind => Err(ClientError::WrongType.into()),
+            found => Ok(found),
+        }
+    }
+
+    /// The record as it is stored, lapsed or not.
+    fn stored_record(&mut self, key: &Key) -> Result<Option<Record>> {
+        if let Some(pending) = self.records.get(key.stored()) {
+            return decode(key, pending.after.as_ref());
+        }
+        self.reads += 1;
+        if self.view.snapshot.is_some() {
+            let value = self.store.engine.get(Family::Keys, key.stored(), &self.view)?;
+            return decode(key, value.as_ref());
+        }
+        let version = self.observe(key.stripe());
+        if let Some(entry) = self.store.cache.get(key.stored()) {
+            return decode(key, Some(&entry.record));
+        }
+        let value = self.store.engine.get(Family::Keys, key.stored(), &self.view)?;
+        let record = decode(key, value.as_ref())?;
+        self.fill_cache(key, version, value);
+        Ok(record)
+    }
+
+    /// What can be known of a key that is about to be overwritten, without reading the disk
+    /// where that is safe.
+    ///
+    /// # Errors
+    /// `NotInMemory` when the key may own a large object and only the disk can tell.
+    pub fn presence(&mut self, key: &Key) -> Result<Presence> {
+        match self.record(key) {
+            Ok(Some(record)) => Ok(Presence::Present(record)),
+            Ok(None) => Ok(Presence::Absent),
+            Err(Error::NotInMemory) => {
+                let owns = self.store.engine.get(Family::Objects, key.stored(), &self.view)?;
+                if owns.is_some() { Err(Error::NotInMemory) } else { Ok(Presence::Unknown) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets the record of a key. The old object, if the new record does not keep it, is reclaimed.
+    ///
+    /// # Errors
+    /// `NotInMemory` when what was there before has to be known and is on disk only.
+    pub fn put_record(&mut self, key: &Key, record: &Record) -> Result<()> {
+        self.write_record(key, Some(record.encode()), record.object())
+    }
+
+    /// The same for an inline record whose body is borrowed, without a copy in between.
+    ///
+    /// # Errors
+    /// As [`Tx::put_record`].
+    pub fn put_inline(
+        &mut self,
+        key: &Key,
+        kind: Type,
+        encoding: Encoding,
+        expire_at_ms: Option<u64>,
+        body: &[u8],
+    ) -> Result<()> {
+        self.write_record(key, Some(Record::encode_inline(kind, encoding, expire_at_ms, body)), None)
+    }
+
+    /// Deletes a key with all it holds, at the cost of one write whatever its size.
+    ///
+    /// # Errors
+    /// As [`Tx::put_record`].
+    pub fn delete_record(&mut self, key: &Key) -> Result<()> {
+        self.write_record(key, None, None)
+    }
+
+    /// The encoded record that a key gets, and the object it keeps.
+    fn write_record(&mut self, key: &Key, after: Option<Bytes>, kept: Option<ObjectId>) -> Result<()> {
+        debug_assert!(self.locks.holds(key.stripe()), "a write without its lock");
+        let (before, current_object) = self.before(key)?;
+        if let Some(object) = current_object.filter(|object| Some(*object) != kept) {
+            self.reclaims.push(object);
+        }
+        self.set_pending(key, Pending { before, after, db: key.db });
+        Ok(())
+    }
+
+    fn set_pending(&mut self, key: &Key, pending: Pending) {
+        let stored = key.to_bytes();
+        let previous = self.records.insert(stored.clone(), pending);
+        self.undo.push(Undo::Record(stored, previous));
+    }
+
+    /// Gives a record, object and all, to another key. What that key held is reclaimed.
+    ///
+    /// # Errors
+    /// As [`Tx::put_record`].
+    pub fn move_record(&mut self, from: &Key, to: &Key, record: &Record) -> Result<()> {
+        let (before, _) = self.before(from)?;
+        self.write_record(to, Some(record.encode()), record.object())?;
+        self.set_pending(from, Pending { before, after: None, db: from.db });
+        Ok(())
+    }
+
+    /// Puts other keyspaces behind the databases. Only under the exclusive lock.
+    fn replace_databases(&mut self, map: Vec<KeyspaceId>) {
+        debug_assert!(self.locks.is_exclusive(), "databases change under the exclusive lock");
+        let map = self.databases.replace(map);
+        self.undo.push(Undo::Databases { map, flushed: self.flushed.len() });
+    }
+
+    fn database_map(&self) -> Vec<KeyspaceId> {
+        self.databases.clone().unwrap_or_else(|| self.store.databases.snapshot())
+    }
+
+    /// Empties databases at a cost that does not depend on their sizes.
+    pub fn flush(&mut self, databases: &[DatabaseIndex]) {
+        let mut map = self.database_map();
+        let mut gone = Vec::new();
+        for db in databases {
+            if let Some(slot) = map.get_mut(*db as usize) {
+                gone.push(std::mem::replace(slot, self.store.databases.allot()));
+                self.commit.replaced.push(*db);
+            }
+        }
+        self.replace_databases(map);
+        self.flushed.extend(gone);
+    }
+
+    /// Exchanges two databases. Both exist: the caller has checked.
+    pub fn swap(&mut self, one: DatabaseIndex, other: DatabaseIndex) {
+        let mut map = self.database_map();
+        map.swap(one as usize, other as usize);
+        self.replace_databases(map);
+        self.commit.replaced.extend([one, other]);
+    }
+
+    /// What the engine holds of a key, and the object it owns as this transaction sees it.
+    fn before(&mut self, key: &Key) -> Result<(Before, Option<ObjectId>)> {
+        if let Some(pending) = self.records.get(key.stored()) {
+            let current = decode(key, pending.after.as_ref())?;
+            return Ok((pending.before.clone(), current.and_then(|record| record.object())));
+        }
+        match self.stored_record(key) {
+            Ok(None) => Ok((Before::Absent, None)),
+            Ok(Some(record)) => {
+                let object = record.object();
+                Ok((Before::Present { deadlines: Deadlines::of(&record), object }, object))
+            }
+            Err(Error::NotInMemory) => match self.store.engine.get(Family::Objects, key.stored(), &self.view)? {
+                None => {
+                    self.store.counters.blind_writes.fetch_add(1, Ordering::Relaxed);
+                    Ok((Before::Unknown, None))
+                }
+                Some(_) => Err(Error::NotInMemory),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A key was found past its deadline.
+    fn lapse(&mut self, key: &Key, record: &Record) -> Result<()> {
+        if self.locks.holds(key.stripe()) && self.view.snapshot.is_none() {
+            debug_assert!(record.expire_at_ms.is_some());
+            self.delete_record(key)?;
+            self.touch(key);
+            self.notify(Class::EXPIRED, "expired", key);
+            self.store.counters.expired_keys.fetch_add(1, Ordering::Relaxed);
+        } else if self.lapsed.len() < MAX_NOTED_LAPSES {
+            self.lapsed.push((key.db, Bytes::copy_from_slice(key.user_key())));
+        }
+        Ok(())
+    }
+
+    /// Keys that reads found past their deadline, for whoever deletes them afterwards.
+    pub fn take_lapsed(&mut self) -> Vec<(DatabaseIndex, Bytes)> {
+        std::mem::take(&mut self.lapsed)
+    }
+
+    /// Whether this transaction writes the key.
+    pub(super) fn has_pending(&self, key: &Key) -> bool {
+        self.records.contains_key(key.stored())
+    }
+
+    /// Whether reads found keys past their deadline.
+    pub fn has_lapsed(&self) -> bool {
+        !self.lapsed.is_empty()
+    }
+
+    // ---- parts of large objects ----------------------------------------------
+
+    /// A fresh object id.
+    ///
+    /// # Errors
+    /// When the engine fails to reserve ids.
+    pub fn new_object(&mut self) -> Result<ObjectId> {
+        self.store.new_object_id()
+    }
+
+    fn overlay(&self, family: Family) -> &Parts {
+        if family == Family::Scores { &self.scores } else { &self.data }
+    }
+
+    fn overlay_mut(&mut self, family: Family) -> &mut Parts {
+        if family == Family::Scores { &mut self.scores } else { &mut self.data }
+    }
+
+    /// One part of a large object.
+    ///
+    /// # Errors
+    /// `NotInMemory` if it is on disk only and the tier does not reach there.
+    pub fn part(&mut self, family: Family, object: ObjectId, part: &[u8]) -> Result<Option<Bytes>> {
+        let key = part_key(object, part);
+        let overlay = self.overlay(family);
+        if !overlay.is_empty()
+            && let Some(pending) = overlay.get(&key[..])
+        {
+            return Ok(pending.clone());
+        }
+        self.reads += 1;
+        self.store.engine.get(family, &key, &self.view)
+    }
+
+    /// Several parts of a large object, in their order; reads that miss memory run together.
+    ///
+    /// # Errors
+    /// As [`Tx::part`].
+    pub fn parts(&mut self, family: Family, object: ObjectId, parts: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        let keys: Vec<Vec<u8>> = parts.iter().map(|part| part_key(object, part)).collect();
+        self.reads += keys.len() as u32;
+        let overlay = self.overlay(family);
+        if overlay.is_empty() {
+            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            return self.store.engine.multi_get(family, &keys, &self.view);
+        }
+        let mut found: Vec<Option<Option<Bytes>>> = keys.iter().map(|key| overlay.get(&key[..]).cloned()).collect();
+        let missing: Vec<&[u8]> =
+            keys.iter().zip(&found).filter(|(_, hit)| hit.is_none()).map(|(key, _)| key.as_slice()).collect();
+        let mut read = self.store.engine.multi_get(family, &missing, &self.view)?.into_iter();
+        Ok(found.iter_mut().map(|hit| hit.take().unwrap_or_else(|| read.next().flatten())).collect())
+    }
+
+    /// Sets a part.
+    pub fn put_part(&mut self, family: Family, object: ObjectId, part: &[u8], value: impl Into<Bytes>) {
+        self.write_part(family, part_key(object, part).into(), Some(value.into()));
+    }
+
+    /// Deletes a part.
+    pub fn delete_part(&mut self, family: Family, object: ObjectId, part: &[u8]) {
+        self.write_part(family, part_key(object, part).into(), None);
+    }
+
+    fn write_part(&mut self, family: Family, key: Bytes, value: Option<Bytes>) {
+        self.parts_written += 1;
+        let previous = self.overlay_mut(family).insert(key.clone(), value);
+        self.undo.push(Undo::Part(family, key, previous));
+    }
+
+    /// How many part writes there were so far: tells whether a closure changed anything.
+    pub(super) fn parts_written(&self) -> u64 {
+        self.parts_written
+    }
+
+    /// Walks the parts of an object from `from` (inclusive; `None`: the end it starts at) within
+    /// `prefix`. Sees this transaction's writes as of now.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn scan(
+        &mut self,
+        family: Family,
+        object: ObjectId,
+        prefix: &[u8],
+        from: Option<&[u8]>,
+        direction: Direction,
+    ) -> Result<Scan> {
+        self.reads += 2;
+        let range = KeyRange::prefix(&part_key(object, prefix));
+        let start = from.map(|from| part_key(object, from));
+        let pending = self.pending_in(family, &range, start.as_deref(), direction);
+        let mut cursor = self.store.engine.cursor(family, range, &self.view)?;
+        match (&start, direction) {
+            (Some(start), Direction::Forward) => cursor.seek(start)?,
+            (Some(start), Direction::Backward) => cursor.seek_for_prev(start)?,
+            (None, Direction::Forward) => cursor.seek_to_first()?,
+            (None, Direction::Backward) => cursor.seek_to_last()?,
+        }
+        Ok(Scan { cursor, pending: pending.into_iter().peekable(), direction })
+    }
+
+    fn pending_in(
+        &self,
+        family: Family,
+        range: &KeyRange,
+        start: Option<&[u8]>,
+        direction: Direction,
+    ) -> Vec<(Bytes, Option<Bytes>)> {
+        let overlay = self.overlay(family);
+        if overlay.is_empty() {
+            return Vec::new();
+        }
+        let low = range.from.as_deref().map_or(Bound::Unbounded, Bound::Included);
+        let high = range.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = overlay.range::<[u8], _>((low, high)).map(|(key, value)| (key.clone(), value.clone()));
+        match direction {
+            Direction::Forward => entries.filter(|(key, _)| start.is_none_or(|start| &key[..] >= start)).collect(),
+            Direction::Backward => {
+                entries.rev().filter(|(key, _)| start.is_none_or(|start| &key[..] <= start)).collect()
+            }
+        }
+    }
+
+    // ---- what happened ---------------------------------------------------------
+
+    /// The value of a key changed.
+    pub fn touch(&mut self, key: &Key) {
+        if self.wants_touched {
+            self.commit.touched.push(Touched { db: key.db, key: Bytes::copy_from_slice(key.user_key()) });
+        }
+    }
+
+    /// Whether anybody wants to know of events of these classes.
+    pub fn wants(&self, classes: Class) -> bool {
+        self.wanted_events.intersects(classes)
+    }
+
+    /// Something with a name happened to a key.
+    pub fn notify(&mut self, class: Class, name: &'static str, key: &Key) {
+        if self.wanted_events.intersects(class) {
+            let name = Event { class, name, db: key.db, key: Bytes::copy_from_slice(key.user_key()) };
+            self.commit.events.push(name);
+        }
+    }
+
+    // ---- running again -----------------------------------------------------------
+
+    /// Where the transaction stands now.
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint {
+            undo: self.undo.len(),
+            events: self.commit.events.len(),
+            touched: self.commit.touched.len(),
+            reclaims: self.reclaims.len(),
+            replaced: self.commit.replaced.len(),
+        }
+    }
+
+    /// Forgets everything written since the savepoint.
+    pub fn rollback(&mut self, to: Savepoint) {
+        while self.undo.len() > to.undo {
+            match self.undo.pop() {
+                Some(Undo::Record(key, Some(previous))) => {
+                    self.records.insert(key, previous);
+                }
+                Some(Undo::Record(key, None)) => {
+                    self.records.remove(&key);
+                }
+                Some(Undo::Part(family, key, Some(previous))) => {
+                    self.overlay_mut(family).insert(key, previous);
+                }
+                Some(Undo::Part(family, key, None)) => {
+                    self.overlay_mut(family).remove(&key);
+                }
+                Some(Undo::Databases { map, flushed }) => {
+                    self.databases = map;
+                    self.flushed.truncate(flushed);
+                }
+                None => break,
+            }
+        }
+        self.commit.events.truncate(to.events);
+        self.commit.touched.truncate(to.touched);
+        self.commit.replaced.truncate(to.replaced);
+        self.reclaims.truncate(to.reclaims);
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_clean(&self) -> bool {
+        self.records.is_empty()
+            && self.data.is_empty()
+            && self.scores.is_empty()
+            && self.reclaims.is_empty()
+            && self.extra.is_empty()
+            && self.databases.is_none()
+            && self.commit.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.data.clear();
+        self.scores.clear();
+        self.reclaims.clear();
+        self.extra.clear();
+        self.flushed.clear();
+        self.databases = None;
+        self.commit.touched.clear();
+        self.commit.events.clear();
+        self.commit.replaced.clear();
+        self.undo.clear();
+    }
+
+    /// Forgets everything, locks included.
+    pub fn abandon(&mut self) {
+        self.clear();
+        self.locks.release();
+    }
+
+    // ---- validation of lock-free readers ---------------------------------------------
+
+    /// Notes the version that reads of a stripe start from.
+    fn observe(&mut self, stripe: Stripe) -> u32 {
+        if let Some((_, version)) = self.observed.iter().find(|(seen, _)| *seen == stripe) {
+            return *version;
+        }
+        let version = self.store.locks.version(stripe);
+        self.observed.push((stripe, version));
+        version
+    }
+
+    /// Whether what this command read without locks belongs together. One read always does.
+    pub fn reads_are_consistent(&self) -> bool {
+        if self.reads <= 1 || self.view.snapshot.is_some() {
+            return true;
+        }
+        let settled = |stripe: Stripe, version: u32| {
+            self.locks.holds(stripe) || (version.is_multiple_of(2) && self.store.locks.version(stripe) == version)
+        };
+        self.observed.iter().all(|(stripe, version)| settled(*stripe, *version))
+    }
+}
+
+/// Lapsed keys that one command may note; the expiry walker finds the others anyway.
+const MAX_NOTED_LAPSES: usize = 1024;
+
+fn decode(key: &Key, value: Option<&Bytes>) -> Result<Option<Record>> {
+    let Some(value) = value else { return Ok(None) };
+    match Record::decode(value) {
+        Ok(record) => Ok(Some(record)),
+        Err(error) => {
+            Err(Error::Corruption { family: Family::Keys.name(), key: key.stored().to_vec(), what: error.to_string() })
+        }
+    }
+}
+
+/// Parts in order: what the engine holds, overlaid by what the transaction wrote.
+pub struct Scan {
+    cursor: Box<dyn Cursor>,
+    pending: std::iter::Peekable<std::vec::IntoIter<(Bytes, Option<Bytes>)>>,
+    direction: Direction,
+}
+
+impl Scan {
+    /// The next part (without the object id) and its value.
+    ///
+    /// # Errors
+    /// `NotInMemory` if it is on disk only and the tier does not reach there.
+    #[allow(clippy::should_implement_trait, reason = "fallible, and it borrows nothing")]
+    pub fn next(&mut self) -> Result<Option<(Bytes, Bytes)>> {
+        loop {
+            let stored = self.cursor.entry();
+            let order = match (stored, self.pending.peek()) {
+                (None, None) => return Ok(None),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((key, _)), Some((pending, _))) if self.direction == Direction::Forward => key.cmp(pending),
+                (Some((key, _)), Some((pending, _))) => pending[..].cmp(key),
+            };
+            let from_engine = stored.filter(|_| order.is_lt()).map(|(key, value)| {
+                (Bytes::copy_from_slice(key.get(8..).unwrap_or_default()), Bytes::copy_from_slice(value))
+            });
+            if order.is_le() {
+                match self.direction {
+                    Direction::Forward => self.cursor.next()?,
+                    Direction::Backward => self.cursor.prev()?,
+                }
+            }
+            if let Some(entry) = from_engine {
+                return Ok(Some(entry));
+            }
+            if let Some((key, Some(value))) = self.pending.next() {
+                return Ok(Some((key.slice(8.min(key.len())..), value)));
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Background tasks: deadlines, space, key counts, idle clients, free disk. Each is a loop
+//! that sleeps until there is something to do, and does it where waiting is allowed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::{Result, clock};
+use crate::commands::Instance;
+
+/// How often deadlines are looked at. Events must fire within a second.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Keys that one expiry step deletes before others get the thread.
+const KEYS_PER_EXPIRY_STEP: usize = 4096;
+/// How often clients and the disk are looked at.
+const CARE_INTERVAL: Duration = Duration::from_secs(1);
+/// After a failure a task rests this long.
+const REST: Duration = Duration::from_secs(1);
+
+/// Runs a step that waits, away from the network threads.
+async fn step<T: Send + 'static>(what: &'static str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Option<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "{what} failed");
+            tokio::time::sleep(REST).await;
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "{what} broke");
+            tokio::time::sleep(REST).await;
+            None
+        }
+    }
+}
+
+/// Deletes keys whose deadline has come.
+pub(super) async fn expire(instance: Arc<Instance>) {
+    loop {
+        let now_ms = clock::now_ms();
+        let due = instance.store.next_deadline_ms() <= now_ms && instance.active_expiry.load(Ordering::Relaxed);
+        let store = instance.store.clone();
+        let more = due
+            && step("expiry", move || {
+                store.expire_due(now_ms, KEYS_PER_EXPIRY_STEP, crate::types::hash::expire_fields)
+            })
+            .await
+            .unwrap_or(false);
+        if !more {
+            tokio::time::sleep(EXPIRY_INTERVAL).await;
+        }
+    }
+}
+
+/// Gives back the space of what was deleted.
+pub(super) async fn reclaim(instance: Arc<Instance>) {
+    loop {
+        let store = instance.store.clone();
+        let more = step("reclaiming", move || store.reclaim_step()).await.unwrap_or(true);
+        if !more {
+            instance.store.something_to_reclaim().await;
+        }
+    }
+}
+
+/// Counts keys where nobody knows how many there are.
+pub(super) async fn count_keys(instance: Arc<Instance>) {
+    loop {
+        for db in 0..instance.store.database_count() {
+            if instance.store.needs_count(db) {
+                let store = instance.store.clone();
+                step("counting keys", move || store.recount(db)).await;
+            }
+        }
+        tokio::time::sleep(CARE_INTERVAL * 5).await;
+    }
+}
+
+/// Closes idle clients, and refuses writes before the disk is full.
+pub(super) async fn care(instance: Arc<Instance>) {
+    let mut refused = false;
+    loop {
+        tokio::time::sleep(CARE_INTERVAL).await;
+        instance.observe.rates.sample(&instance.observe.stats, clock::monotonic_us());
+        let settings = instance.config.snapshot();
+        if settings.timeout > 0 {
+            close_idle(&instance, u64::from(settings.timeout) * 1000);
+        }
+        let why = shortage(&settings);
+        if why.is_some() != refused {
+            refused = why.is_some();
+            match &why {
+                Some(why) => tracing::warn!("writes are refused: {why}"),
+                None => tracing::info!("writes are accepted again"),
+            }
+            instance.observe.refuse_writes(why);
+        }
+    }
+}
+
+fn close_idle(instance: &Instance, timeout_ms: u64) {
+    let now_ms = clock::now_ms();
+    for client in instance.observe.clients.all() {
+        let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
+        let exempt = client.blocked.load(Ordering::Relaxed) || client.kind() != crate::observe::ClientKind::Normal;
+        if idle_ms > timeout_ms && !exempt {
+            client.kill();
+        }
+    }
+}
+
+/// Why writes must wait for space, if they must.
+fn shortage(settings: &crate::config::Settings) -> Option<String> {
+    let found = rustix::fs::statvfs(settings.dir.path()).ok()?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    (free < settings.min_free_disk).then(|| {
+        format!(
+            "only {free} bytes are free on the disk of 'dir', less than 'min-free-disk' ({}); free some space",
+            settings.min_free_disk
+        )
+    })
+}

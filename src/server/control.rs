@@ -1,0 +1,91 @@
+//! What commands ask of the server above them: to stop, and to make changed parameters true.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::commands::{Control, Shutdown};
+use crate::config::{AppendFsync, Changes, Unapplied};
+use crate::storage::durability::{SyncMode, Syncer};
+use crate::storage::{Engine, budget};
+
+/// The server's side of [`Control`].
+pub(super) struct Controller {
+    stop: watch::Sender<Option<Shutdown>>,
+    syncer: Arc<Syncer<dyn Engine>>,
+    engine: Arc<dyn Engine>,
+    store: Mutex<Option<Arc<crate::keyspace::Store>>>,
+    budget_bytes: AtomicU64,
+}
+
+impl Controller {
+    pub fn new(syncer: Arc<Syncer<dyn Engine>>, engine: Arc<dyn Engine>, budget_bytes: u64) -> Self {
+        Self {
+            stop: watch::Sender::new(None),
+            syncer,
+            engine,
+            store: Mutex::new(None),
+            budget_bytes: AtomicU64::new(budget_bytes),
+        }
+    }
+
+    /// The store, once there is one.
+    pub fn set_store(&self, store: Arc<crate::keyspace::Store>) {
+        *self.store.lock() = Some(store);
+    }
+
+    /// Resolves when the server is told to stop.
+    pub async fn told_to_stop(&self) -> Shutdown {
+        let mut told = self.stop.subscribe();
+        let found = told.wait_for(Option::is_some).await.map(|how| *how);
+        found.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// What `appendfsync` means to the log.
+pub(super) fn sync_mode(setting: AppendFsync) -> SyncMode {
+    match setting {
+        AppendFsync::Always => SyncMode::Always,
+        AppendFsync::Everysec => SyncMode::EverySecond,
+        AppendFsync::No => SyncMode::No,
+    }
+}
+
+impl Control for Controller {
+    fn shutdown(&self, how: Shutdown) {
+        self.stop.send_replace(Some(how));
+    }
+
+    fn abort_shutdown(&self) -> bool {
+        // Stopping begins at once, so there is never one left to call off.
+        false
+    }
+
+    fn memory_budget_bytes(&self) -> u64 {
+        self.budget_bytes.load(Ordering::Relaxed)
+    }
+
+    fn apply(&self, changes: &Changes<'_>) -> Result<(), Unapplied> {
+        if changes.touch(&["appendfsync"]) {
+            self.syncer.set_mode(sync_mode(changes.after.appendfsync));
+        }
+        if changes.touch(&["maxmemory"]) {
+            let split = super::start::split(changes.after);
+            self.apply_budget(&split).map_err(|error| Unapplied { parameter: "maxmemory", why: error.to_string() })?;
+        }
+        Ok(())
+    }
+}
+
+impl Controller {
+    fn apply_budget(&self, split: &budget::Budget) -> crate::base::Result<()> {
+        self.engine.set_budget(&split.engine)?;
+        if let Some(store) = self.store.lock().as_ref() {
+            store.cache().set_capacity(split.record_cache_bytes);
+        }
+        self.budget_bytes.store(split.total_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! Listeners: TCP addresses and a Unix socket, and who may connect.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::{connection, notices};
+use crate::base::clock;
+use crate::commands::Instance;
+use crate::config::Settings;
+use crate::storage::pool::Pool;
+
+/// What an accepted connection needs.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub instance: Arc<Instance>,
+    pub pool: Arc<Pool>,
+}
+
+/// Binds one TCP address.
+pub(super) fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Binds the Unix socket, replacing one that an earlier run left behind.
+pub(super) fn bind_unix(path: &str, mode: Option<u32>) -> io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(listener)
+}
+
+/// Accepts TCP connections for ever.
+pub(super) async fn accept_tcp(listener: TcpListener, door: Door) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(admit_tcp(stream, peer, door.clone()));
+            }
+            Err(error) => rest_after(&error).await,
+        }
+    }
+}
+
+/// Accepts Unix connections for ever.
+pub(super) async fn accept_unix(listener: UnixListener, path: Arc<str>, door: Door) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(admit_unix(stream, path.clone(), door.clone()));
+            }
+            Err(error) => rest_after(&error).await,
+        }
+    }
+}
+
+/// Accepting failed, most likely for want of file descriptors: try again in a while.
+async fn rest_after(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, door: Door) {
+    let settings = door.instance.config.snapshot();
+    let local = peer.ip().to_canonical().is_loopback();
+    if let Some(refusal) = refusal(&door.instance, &settings, local) {
+        let _ = stream.write_all(refusal.as_bytes()).await;
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    keep_alive(&stream, settings.tcp_keepalive);
+    let here = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
+    let descriptor = stream.as_raw_fd();
+    let client = door.instance.observe.clients.enter(peer.to_string(), here, local, descriptor, clock::now_ms());
+    connection::serve(stream, client, door.instance, door.pool).await;
+}
+
+async fn admit_unix(mut stream: UnixStream, path: Arc<str>, door: Door) {
+    let settings = door.instance.config.snapshot();
+    if let Some(refusal) = refusal(&door.instance, &settings, true) {
+        let _ = stream.write_all(refusal.as_bytes()).await;
+        return;
+    }
+    let address = format!("{path}:0");
+    let descriptor = stream.as_raw_fd();
+    let client = door.instance.observe.clients.enter(address.clone(), address, true, descriptor, clock::now_ms());
+    connection::serve(stream, client, door.instance, door.pool).await;
+}
+
+/// Why a connection is not let in.
+fn refusal(instance: &Instance, settings: &Settings, local: bool) -> Option<&'static str> {
+    instance.observe.stats.connections.add(1);
+    let refused = if instance.observe.clients.len() >= settings.maxclients as usize {
+        Some(notices::TOO_MANY_CLIENTS)
+    } else if settings.protected_mode && !settings.requires_password() && !local {
+        Some(notices::PROTECTED)
+    } else {
+        None
+    };
+    if refused.is_some() {
+        instance.observe.stats.rejected_connections.add(1);
+    }
+    refused
+}
+
+fn keep_alive(stream: &TcpStream, seconds: u32) {
+    if seconds > 0 {
+        let time = std::time::Duration::from_secs(u64::from(seconds));
+        let interval = (time / 3).max(std::time::Duration::from_secs(1));
+        let probes = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
+        let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+    }
+}

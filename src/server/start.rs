@@ -1,0 +1,263 @@
+//! From a configuration to a running server and back: opens the store, builds what sessions
+//! share, listens, waits for the word to stop, and stops in an order that loses nothing.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use super::background;
+use super::control::{Controller, sync_mode};
+use super::listen::{self, Door};
+use crate::base::{Error, clock, random};
+use crate::commands::{self, Instance, Process, Shutdown};
+use crate::config::{Config, Settings};
+use crate::keyspace::{Store, StoreOptions};
+use crate::observe::{Observations, memory};
+use crate::storage::budget::{Budget, Shares};
+use crate::storage::durability::Syncer;
+use crate::storage::pool::Pool;
+use crate::storage::{self, Engine, OpenOptions};
+
+/// Jobs that may wait for an I/O thread before connections wait to hand over theirs.
+const POOL_PLACES: usize = 4096;
+/// How long connections may take to send their last replies when the server stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// As many as Redis' run ids have.
+const RUN_ID_DIGITS: usize = 40;
+/// Assumed where the kernel does not say how much memory there is.
+const FALLBACK_MACHINE_BYTES: u64 = 2 << 30;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot open the database: {0}")]
+    Store(#[from] Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+    #[error("cannot write {path}: {source}", path = path.display())]
+    PidFile { path: PathBuf, source: io::Error },
+}
+
+/// Runs a server until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or the last writes could not be made safe.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let config = Arc::new(config);
+    let settings = config.snapshot();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads_or_cores(settings.network_threads))
+        .thread_name("ferrock-net")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    runtime.block_on(serve(config, settings))
+}
+
+fn threads_or_cores(setting: u32) -> usize {
+    match setting {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        threads => threads as usize,
+    }
+}
+
+/// Bytes of memory in this machine, or in the cgroup that confines this process.
+fn machine_bytes() -> u64 {
+    let machine = match memory::machine_bytes() {
+        0 => FALLBACK_MACHINE_BYTES,
+        bytes => bytes,
+    };
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let confined = limits.iter().filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    confined.fold(machine, u64::min)
+}
+
+fn process(config: &Config) -> Result<Process, StartError> {
+    let run_id = random::secret_hex(RUN_ID_DIGITS).map_err(StartError::Runtime)?;
+    let kernel = rustix::system::uname();
+    let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+    Ok(Process {
+        started_ms: clock::now_ms(),
+        run_id,
+        os: format!("{} {} {}", text(kernel.sysname()), text(kernel.release()), text(kernel.machine())),
+        executable: std::env::current_exe().unwrap_or_default(),
+        config_file: config.file().map(PathBuf::from),
+    })
+}
+
+/// How `maxmemory` is split under these settings.
+pub(super) fn split(settings: &Settings) -> Budget {
+    let shares = Shares {
+        write_buffer_percent: u64::from(settings.write_buffer_percent),
+        record_cache_percent: u64::from(settings.record_cache_percent),
+        ..Shares::default()
+    };
+    Budget::split(settings.memory_budget(machine_bytes()), shares)
+}
+
+/// Opens the database and the keyspace on it.
+fn open(settings: &Settings) -> Result<(Arc<dyn Engine>, Arc<Store>), Error> {
+    let split = split(settings);
+    let mut options = OpenOptions::new(split.engine);
+    if settings.compaction_threads > 0 {
+        options.background_threads = i32::try_from(settings.compaction_threads).unwrap_or(i32::MAX);
+    }
+    let engine: Arc<dyn Engine> = storage::open(settings.dir.path(), &options)?;
+    let store = Store::open(
+        engine.clone(),
+        &StoreOptions { databases: settings.databases, record_cache_bytes: split.record_cache_bytes },
+    )?;
+    Ok((engine, store))
+}
+
+async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), StartError> {
+    let began = std::time::Instant::now();
+    let (engine, store) = open(&settings)?;
+    let syncer = Arc::new(Syncer::start(engine.clone(), sync_mode(settings.appendfsync))?);
+    let pool = Arc::new(Pool::start(pool_threads(&settings), POOL_PLACES)?);
+    let controller = Arc::new(Controller::new(syncer.clone(), engine.clone(), split(&settings).total_bytes));
+    controller.set_store(store.clone());
+    let instance = Arc::new(Instance {
+        observe: Arc::new(Observations::new(commands::table_size())),
+        watch: Arc::default(),
+        control: controller.clone(),
+        active_expiry: AtomicBool::new(true),
+        syncer: syncer.clone(),
+        process: process(&config)?,
+        config,
+        store: store.clone(),
+    });
+    commands::attach(&instance);
+    let door = Door { instance: instance.clone(), pool: pool.clone() };
+    // Before anybody can connect: whoever got an answer may ask the process to stop.
+    let signals = signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)));
+    let listeners = open_doors(&settings, &door)?;
+    let housework = [
+        tokio::spawn(background::expire(instance.clone())),
+        tokio::spawn(background::reclaim(instance.clone())),
+        tokio::spawn(background::count_keys(instance.clone())),
+        tokio::spawn(background::care(instance.clone())),
+    ];
+    write_pid_file(&settings)?;
+    tracing::info!(port = settings.port, dir = %settings.dir.path().display(), ready_ms = began.elapsed().as_millis() as u64, "ready to accept connections");
+    let how = stop_signal(&controller, signals).await;
+    tracing::info!(?how, "stopping");
+    for task in listeners.iter().chain(&housework) {
+        task.abort();
+    }
+    say_farewell(&instance).await;
+    let closed = tokio::task::spawn_blocking(move || {
+        pool.stop();
+        syncer.stop();
+        let closed = store.close();
+        engine.close().and(closed)
+    });
+    remove_pid_file(&settings);
+    match closed.await {
+        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(())) => {
+            tracing::info!("everything is on disk; bye");
+            Ok(())
+        }
+        Err(error) => Err(Error::Storage(error.to_string()).into()),
+    }
+}
+
+fn pool_threads(settings: &Settings) -> usize {
+    match settings.cold_io_threads {
+        0 => (threads_or_cores(0) * 8).clamp(16, 128),
+        threads => threads as usize,
+    }
+}
+
+/// Waits for SHUTDOWN, SIGTERM or SIGINT.
+async fn stop_signal(controller: &Controller, signals: io::Result<(Signal, Signal)>) -> Shutdown {
+    let Ok((mut terminate, mut interrupt)) = signals else {
+        return controller.told_to_stop().await;
+    };
+    tokio::select! {
+        how = controller.told_to_stop() => how,
+        _ = terminate.recv() => Shutdown::default(),
+        _ = interrupt.recv() => Shutdown::default(),
+    }
+}
+
+/// Lets connections finish what they are at, and closes them.
+async fn say_farewell(instance: &Instance) {
+    let clients = &instance.observe.clients;
+    let deadline = tokio::time::Instant::now() + FAREWELL;
+    while !clients.is_empty() && tokio::time::Instant::now() < deadline {
+        clients.all().iter().for_each(|client| client.kill());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Binds every address of the settings and starts to accept.
+fn open_doors(settings: &Settings, door: &Door) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut tasks = Vec::new();
+    if settings.port != 0 {
+        for (address, required) in addresses(settings) {
+            match listen::bind_tcp(address, settings.tcp_backlog) {
+                Ok(listener) => tasks.push(tokio::spawn(listen::accept_tcp(listener, door.clone()))),
+                Err(source) if required => {
+                    return Err(StartError::Listen { address: address.to_string(), source });
+                }
+                Err(error) => tracing::debug!(%address, %error, "an optional address is not available"),
+            }
+        }
+    }
+    if !settings.unixsocket.is_empty() {
+        let path = settings.unixsocket.as_str();
+        let listener = listen::bind_unix(path, Some(settings.unixsocketperm.0).filter(|mode| *mode != 0))
+            .map_err(|source| StartError::Listen { address: path.to_owned(), source })?;
+        tasks.push(tokio::spawn(listen::accept_unix(listener, path.into(), door.clone())));
+    }
+    Ok(tasks)
+}
+
+/// The addresses of `bind`; those with `-` in front may be missing on this machine.
+fn addresses(settings: &Settings) -> Vec<(SocketAddr, bool)> {
+    let mut found = Vec::new();
+    for word in settings.bind.0.iter() {
+        let (name, required) = word.strip_prefix('-').map_or((word.as_str(), true), |rest| (rest, false));
+        let ip: Option<IpAddr> = match name {
+            "*" => Some(IpAddr::from([0, 0, 0, 0])),
+            "::*" => Some(IpAddr::from([0u16; 8])),
+            name => name.parse().ok(),
+        };
+        match ip {
+            Some(ip) => found.push((SocketAddr::new(ip, settings.port), required)),
+            None => {
+                use std::net::ToSocketAddrs;
+                let resolved = (name, settings.port).to_socket_addrs();
+                found.extend(resolved.into_iter().flatten().map(|address| (address, required)));
+            }
+        }
+    }
+    found
+}
+
+fn write_pid_file(settings: &Settings) -> Result<(), StartError> {
+    if settings.pidfile.is_empty() {
+        return Ok(());
+    }
+    let path = PathBuf::from(&settings.pidfile);
+    std::fs::write(&path, format!("{}\n", std::process::id())).map_err(|source| StartError::PidFile { path, source })
+}
+
+fn remove_pid_file(settings: &Settings) {
+    if !settings.pidfile.is_empty()
+        && let Err(error) = std::fs::remove_file(&settings.pidfile)
+    {
+        tracing::warn!(%error, "the pid file could not be removed");
+    }
+}

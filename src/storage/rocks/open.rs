@@ -1,0 +1,170 @@
+//! Opening a directory: the lock, what lies there, RocksDB itself, the format guard; in that
+//! order, so that nothing is touched before it is known to be ours.
+//!
+//! A directory is new when it holds no database. While a new one is being made, the file
+//! [`NEW_MARK`] lies beside it; a crash in between leaves the mark, and the next opening
+//! finishes the work instead of taking a half-made database for somebody else's.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rocksdb::{DB, Options};
+
+use super::engine::RocksEngine;
+use super::ffi::Database;
+use super::{failure, options};
+use crate::base::{Error, Result};
+use crate::storage::budget::EngineBudget;
+use crate::storage::lock::DirectoryLock;
+use crate::storage::{Family, format};
+
+/// Lies in a directory while its database is being made.
+const NEW_MARK: &str = "ferrock.new";
+
+/// How the write-ahead log is read after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// An incomplete last record is the crash's doing and dropped; damage before it is an
+    /// error. Nothing that was acknowledged is lost without a word.
+    #[default]
+    TornTail,
+    /// Up to the first damage, dropping all behind it: for rescuing what is left, on demand.
+    PointInTime,
+}
+
+/// How a directory is opened.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    pub budget: EngineBudget,
+    /// Threads for flushes and compactions.
+    pub background_threads: i32,
+    /// Whether a directory without a database gets one.
+    pub create_if_missing: bool,
+    /// Nothing is written: no log is replayed into files, no background work runs.
+    pub read_only: bool,
+    pub recovery: Recovery,
+    /// File descriptors the process may have open; half go to table files at most.
+    pub descriptors: u64,
+}
+
+impl OpenOptions {
+    /// For a server or an offline command on this machine.
+    pub fn new(budget: EngineBudget) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            budget,
+            background_threads: i32::try_from(cores.clamp(2, 16)).unwrap_or(2),
+            create_if_missing: true,
+            read_only: false,
+            recovery: Recovery::default(),
+            descriptors: descriptor_limit(),
+        }
+    }
+}
+
+/// The soft limit on open files.
+fn descriptor_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20)
+}
+
+/// What a directory holds.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// No database.
+    Nothing,
+    /// One that a crash left half-made.
+    HalfMade,
+    /// One with our families.
+    Ours,
+}
+
+/// Opens the database in `directory`, or makes a new one.
+///
+/// # Errors
+/// In use by another process; not a database of Ferrock; of a newer format; damaged.
+pub fn open(directory: &Path, open: &OpenOptions) -> Result<Arc<RocksEngine>> {
+    if open.create_if_missing && !open.read_only {
+        fs::create_dir_all(directory).map_err(|source| Error::Io { path: directory.into(), source })?;
+    }
+    let lock = DirectoryLock::take(directory, open.read_only)?;
+    let found = look(directory)?;
+    match found {
+        Found::Ours => {}
+        Found::Nothing if !open.create_if_missing || open.read_only => {
+            return Err(Error::Storage(format!("there is no database in {}", directory.display())));
+        }
+        Found::HalfMade if open.read_only => {
+            return Err(Error::Storage(format!(
+                "the database in {} was never completed; open it for writing once",
+                directory.display()
+            )));
+        }
+        Found::Nothing | Found::HalfMade => set_mark(directory)?,
+    }
+    let engine = Arc::new(open_database(directory, open, lock)?);
+    if found == Found::Ours {
+        format::check(engine.as_ref(), directory)?;
+    } else {
+        format::initialise(engine.as_ref())?;
+        remove_mark(directory)?;
+    }
+    Ok(engine)
+}
+
+fn open_database(directory: &Path, open: &OpenOptions, lock: Option<DirectoryLock>) -> Result<RocksEngine> {
+    let (tuning, families) = options::prepare(open);
+    let opened = if open.read_only {
+        DB::open_cf_descriptors_read_only(&tuning.options, directory, families, false)
+    } else {
+        DB::open_cf_descriptors(&tuning.options, directory, families)
+    };
+    let verb = format!("open the database in {}", directory.display());
+    let db = opened.map_err(|error| failure::of(error.into_string(), &verb))?;
+    let database = Database::new(db).map_err(|text| failure::of(text, &verb))?;
+    Ok(RocksEngine::new(database, tuning, lock))
+}
+
+/// Looks at a directory without changing it.
+fn look(directory: &Path) -> Result<Found> {
+    let exists = |name: &str| {
+        let path = directory.join(name);
+        path.try_exists().map_err(|source| Error::Io { path, source })
+    };
+    if !exists("CURRENT")? {
+        return Ok(Found::Nothing);
+    }
+    if exists(NEW_MARK)? {
+        return Ok(Found::HalfMade);
+    }
+    let verb = format!("read the families of the database in {}", directory.display());
+    let families =
+        DB::list_cf(&Options::default(), directory).map_err(|error| failure::of(error.into_string(), &verb))?;
+    let is_ours = |name: &String| name == "default" || Family::ALL.iter().any(|family| family.name() == name);
+    if families.len() != Family::ALL.len() + 1 || !families.iter().all(is_ours) {
+        return Err(Error::Storage(format!(
+            "{} holds a RocksDB database that is not Ferrock's (column families: {}); \
+             it was left as it is",
+            directory.display(),
+            families.join(", ")
+        )));
+    }
+    Ok(Found::Ours)
+}
+
+fn set_mark(directory: &Path) -> Result<()> {
+    let path = directory.join(NEW_MARK);
+    let written = fs::File::create(&path).and_then(|file| file.sync_all());
+    written.and_then(|()| sync_directory(directory)).map_err(|source| Error::Io { path, source })
+}
+
+fn remove_mark(directory: &Path) -> Result<()> {
+    let path = directory.join(NEW_MARK);
+    fs::remove_file(&path).and_then(|()| sync_directory(directory)).map_err(|source| Error::Io { path, source })
+}
+
+/// Makes what was created or removed in a directory survive a power cut.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}

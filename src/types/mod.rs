@@ -1,0 +1,24 @@
+//! The types of values, one file or folder each: verbs over the keyspace's editor. Knows neither
+//! RESP nor sessions.
+//!
+//! - `encoding.rs`: what OBJECT ENCODING answers.
+//! - `string/`: strings, inline or in chunks; `bitmap.rs`: strings as bits.
+//! - `hyperloglog/`: approximate counts of distinct elements, in strings.
+//! - `packed.rs`: small collections in one run of bytes, inside a record.
+//! - `spread.rs`: the elements of large hashes and sets, in an order made for random draws.
+//! - `hash/`: hashes, and deadlines of their fields. `set/`: sets, and what several have in common.
+//! - `trial.rs`: a store in memory for the types' tests.
+
+pub mod bitmap;
+mod encoding;
+pub mod hash;
+pub mod hyperloglog;
+pub mod packed;
+pub mod set;
+pub mod spread;
+pub mod string;
+
+#[cfg(test)]
+pub mod trial;
+
+pub use encoding::encoding_name;
