@@ -25,8 +25,10 @@ missing_packages() {
     while read -r program package; do
         [ -z "$program" ] || command -v "$program" >/dev/null || echo "$package"
     done
-    # RocksDB's bindings are made with libclang, which is no program.
-    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || echo libclang-dev
+    # RocksDB's bindings are made with libclang, which is no program. Not every libclang-*.so is
+    # it: libclang-cpp, which comes with other packages, is another library.
+    compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null ||
+        compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null || echo libclang-dev
     [ "$1" != tests ] || python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
