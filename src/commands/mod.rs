@@ -37,7 +37,7 @@ mod transactions;
 pub mod usage;
 mod watch;
 
-pub use blocking::Wait;
+pub use blocking::{Wait, until_after_ms, until_after_seconds};
 pub use connection::REDIS_VERSION;
 pub use instance::{Control, Instance, Process, Shutdown};
 pub use observer::attach;

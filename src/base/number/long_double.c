@@ -51,6 +51,12 @@ int ferrock_long_double_add(const unsigned char *left, const unsigned char *righ
     return isfinite(sum) != 0;
 }
 
+/* The product, rounded up to a whole number. */
+double ferrock_long_double_ceil_product(const unsigned char *value, double factor)
+{
+    return (double)ceill(load(value) * factor);
+}
+
 int ferrock_long_double_is_finite(const unsigned char *value)
 {
     return isfinite(load(value)) != 0;

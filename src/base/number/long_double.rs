@@ -1,6 +1,6 @@
 //! The C `long double` of INCRBYFLOAT and HINCRBYFLOAT: Redis adds in 80 bits (on
 //! x86) and prints 17 decimals, which no f64 reproduces, and Rust has no such
-//! type. So five small C functions (`long_double.c`) do the arithmetic, and this
+//! type. So a few small C functions (`long_double.c`) do the arithmetic, and this
 //! file holds the only `unsafe` of the ground layer: calls into them.
 
 use std::ffi::{c_char, c_int};
@@ -22,6 +22,7 @@ struct Bytes([u8; 16]);
 unsafe extern "C" {
     fn ferrock_long_double_parse(text: *const c_char, length: usize, out: *mut Bytes) -> c_int;
     fn ferrock_long_double_from_double(value: f64, out: *mut Bytes);
+    fn ferrock_long_double_ceil_product(value: *const Bytes, factor: f64) -> f64;
     fn ferrock_long_double_add(left: *const Bytes, right: *const Bytes, out: *mut Bytes) -> c_int;
     fn ferrock_long_double_is_finite(value: *const Bytes) -> c_int;
     fn ferrock_long_double_print(value: *const Bytes, out: *mut c_char, capacity: usize) -> c_int;
@@ -53,6 +54,12 @@ impl LongDouble {
         // SAFETY: C writes 16 bytes, the size of `Bytes`.
         unsafe { ferrock_long_double_from_double(value, &raw mut bytes) };
         Some(Self(bytes))
+    }
+
+    /// This times `factor`, rounded up to a whole number; an infinity where f64 does not reach.
+    pub fn ceil_of_product(self, factor: f64) -> f64 {
+        // SAFETY: points to live `Bytes`, of the 16 bytes C reads.
+        unsafe { ferrock_long_double_ceil_product(&raw const self.0, factor) }
     }
 
     /// The sum; `None` if it is infinite or not a number.
