@@ -61,6 +61,8 @@ impl Tx {
         for (key, pending) in &self.records {
             record_changes(key, pending, &mut changes);
         }
+        let cleared = self.cleared.iter().cloned();
+        changes.extend(cleared.map(|(family, from, to)| Change::DeleteRange { family, from, to }));
         part_changes(Family::Data, &self.data, &mut changes);
         part_changes(Family::Scores, &self.scores, &mut changes);
         changes.extend(self.extra.iter().cloned());
@@ -79,12 +81,13 @@ impl Tx {
     /// Parts written for an object that is gone by the end of the transaction need not be stored.
     fn drop_parts_of_reclaimed(&mut self) {
         for object in &self.reclaims {
+            let prefix = object.0.to_be_bytes();
             for parts in [&mut self.data, &mut self.scores] {
                 if !parts.is_empty() {
-                    let prefix = object.0.to_be_bytes();
                     parts.retain(|key, _| !key.starts_with(&prefix));
                 }
             }
+            self.cleared.retain(|(_, from, _)| !from.starts_with(&prefix));
         }
     }
 

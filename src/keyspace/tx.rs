@@ -84,6 +84,7 @@ pub struct Savepoint {
     undo: usize,
     events: usize,
     touched: usize,
+    cleared: usize,
     reclaims: usize,
     replaced: usize,
 }
@@ -106,6 +107,8 @@ pub struct Tx {
     pub(super) records: HashMap<Bytes, Pending, FxBuildHasher>,
     pub(super) data: Parts,
     pub(super) scores: Parts,
+    /// Ranges of stored keys that go before the parts above are written.
+    pub(super) cleared: Vec<(Family, Bytes, Bytes)>,
     pub(super) reclaims: Vec<ObjectId>,
     /// The server's own housekeeping (stale index entries), applied as it is.
     pub(super) extra: Vec<crate::storage::Change>,
@@ -133,6 +136,7 @@ impl Tx {
             records: HashMap::default(),
             data: Parts::new(),
             scores: Parts::new(),
+            cleared: Vec::new(),
             reclaims: Vec::new(),
             extra: Vec::new(),
             databases: None,
@@ -504,6 +508,24 @@ impl Tx {
         self.write_part(family, part_key(object, part).into(), None);
     }
 
+    /// Deletes every part of `from..to` at a cost that does not depend on how many there are. For
+    /// parts that nothing refers to any more: reads of this transaction still find them, until
+    /// one is written anew. Range tombstones slow readers down, so a few parts are better
+    /// deleted one by one.
+    pub fn delete_parts(&mut self, family: Family, object: ObjectId, from: &[u8], to: &[u8]) {
+        let (from, to) = (Bytes::from(part_key(object, from)), Bytes::from(part_key(object, to)));
+        if from >= to {
+            return;
+        }
+        let written: Vec<Bytes> =
+            self.overlay(family).range(from.clone()..to.clone()).map(|(key, _)| key.clone()).collect();
+        for key in written {
+            self.write_part(family, key, None);
+        }
+        self.parts_written += 1;
+        self.cleared.push((family, from, to));
+    }
+
     fn write_part(&mut self, family: Family, key: Bytes, value: Option<Bytes>) {
         self.parts_written += 1;
         let previous = self.overlay_mut(family).insert(key.clone(), value);
@@ -528,9 +550,34 @@ impl Tx {
         from: Option<&[u8]>,
         direction: Direction,
     ) -> Result<Scan> {
-        self.reads += 2;
-        let range = KeyRange::prefix(&part_key(object, prefix));
         let start = from.map(|from| part_key(object, from));
+        self.scan_range(family, KeyRange::prefix(&part_key(object, prefix)), start, direction)
+    }
+
+    /// Walks the parts `from..to` of an object, and looks at nothing beyond them.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn scan_between(
+        &mut self,
+        family: Family,
+        object: ObjectId,
+        from: &[u8],
+        to: &[u8],
+        direction: Direction,
+    ) -> Result<Scan> {
+        let range = KeyRange { from: Some(part_key(object, from).into()), to: Some(part_key(object, to).into()) };
+        self.scan_range(family, range, None, direction)
+    }
+
+    fn scan_range(
+        &mut self,
+        family: Family,
+        range: KeyRange,
+        start: Option<Vec<u8>>,
+        direction: Direction,
+    ) -> Result<Scan> {
+        self.reads += 2;
         let pending = self.pending_in(family, &range, start.as_deref(), direction);
         let mut cursor = self.store.engine.cursor(family, range, &self.view)?;
         match (&start, direction) {
@@ -594,6 +641,7 @@ impl Tx {
             undo: self.undo.len(),
             events: self.commit.events.len(),
             touched: self.commit.touched.len(),
+            cleared: self.cleared.len(),
             reclaims: self.reclaims.len(),
             replaced: self.commit.replaced.len(),
         }
@@ -625,6 +673,7 @@ impl Tx {
         self.commit.events.truncate(to.events);
         self.commit.touched.truncate(to.touched);
         self.commit.replaced.truncate(to.replaced);
+        self.cleared.truncate(to.cleared);
         self.reclaims.truncate(to.reclaims);
     }
 
@@ -633,6 +682,7 @@ impl Tx {
         self.records.is_empty()
             && self.data.is_empty()
             && self.scores.is_empty()
+            && self.cleared.is_empty()
             && self.reclaims.is_empty()
             && self.extra.is_empty()
             && self.databases.is_none()
@@ -643,6 +693,7 @@ impl Tx {
         self.records.clear();
         self.data.clear();
         self.scores.clear();
+        self.cleared.clear();
         self.reclaims.clear();
         self.extra.clear();
         self.flushed.clear();
