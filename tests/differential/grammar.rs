@@ -155,6 +155,12 @@ impl Dice {
         words[self.rng.usize(0..words.len())].as_bytes().to_vec()
     }
 
+    /// A time to live that hardly comes twice: whether a deadline is later (GT) than one that was
+    /// set from the same number is up to the millisecond at which each server ran the command.
+    fn seconds(&mut self) -> u32 {
+        self.rng.u32(200..200_000)
+    }
+
     /// An argument by the name the grammar gives it.
     ///
     /// # Panics
@@ -177,8 +183,10 @@ impl Dice {
             "score" => self.score(),
             "min" | "max" => self.bound(),
             "lex" => self.pick(&["-", "+", "[a", "(a", "[c", "(c", "[zz", "(", "[", "[m1", "(m3", "a", ""]),
-            "ttl" => self.pick(&["100", "1000", "5000", "100000", "0", "-1", "9223372036854775807", "x", "1.5"]),
-            "ms" => self.pick(&["100000", "1000000", "5000000", "0", "-1", "9223372036854775807", "x"]),
+            "ttl" if self.one_in(3) => self.pick(&["100", "0", "-1", "9223372036854775807", "x", "1.5"]),
+            "ttl" => self.seconds().to_string().into_bytes(),
+            "ms" if self.one_in(3) => self.pick(&["100300", "0", "-1", "9223372036854775807", "x"]),
+            "ms" => (self.seconds() * 1000 + 250).to_string().into_bytes(),
             "at" => self.pick(&["4102444800", "4102444801", "1", "0", "-1", "9223372036854775807"]),
             "msat" => self.pick(&["4102444800123", "4102444800999", "1", "0", "-5", "9223372036854775807"]),
             "pattern" => {
