@@ -1,11 +1,15 @@
 //! What a blocking command waits for, and until when. Who waits, and in which order they are
 //! served, is `waiters.rs`'s; here is only what a handler says.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 
 use crate::base::number::{LongDouble, parse_i64};
 use crate::base::{Error, Result};
 use crate::keyspace::DatabaseIndex;
+use crate::observe::Client;
 use crate::resp::Reply;
 
 /// Redis' clock is a signed number of milliseconds; what goes beyond it is refused.
@@ -20,6 +24,36 @@ pub struct Wait {
     pub until_ms: Option<u64>,
     /// The reply of giving up.
     pub on_timeout: Reply,
+    /// What to run when called, name included, instead of the request as it came (XREAD's `$` is
+    /// what it was when the client began to wait).
+    pub resume: Option<Arc<[Bytes]>>,
+}
+
+/// Why a blocking command stops waiting without having been served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum GiveUp {
+    /// Its time has come, or CLIENT UNBLOCK TIMEOUT says so.
+    Timeout = 1,
+    /// CLIENT UNBLOCK ERROR.
+    Unblocked = 2,
+}
+
+impl GiveUp {
+    /// Asks a blocked client to give up.
+    pub(super) fn ask(self, client: &Client) {
+        client.unblock.store(self as u32, Ordering::Release);
+        client.bell.notify_one();
+    }
+
+    /// What the client was asked, once.
+    pub fn asked(client: &Client) -> Option<Self> {
+        match client.unblock.swap(0, Ordering::AcqRel) {
+            1 => Some(Self::Timeout),
+            2 => Some(Self::Unblocked),
+            _ => None,
+        }
+    }
 }
 
 /// The moment that a timeout in seconds, with decimals, means; `None` for zero, which is never.

@@ -77,20 +77,24 @@ pub(super) fn dispatch(
         session.answer(&Reply::simple("QUEUED"), output);
         return Ok(());
     }
-    let outcome = execute(session, found, args, output, tier, settings)?;
-    session.batch.requests += 1;
-    match outcome {
-        Outcome::Reply(reply) => {
-            session.answer(&reply, output);
-            Ok(())
-        }
-        Outcome::Close(reply) => {
-            session.answer(&reply, output);
-            Err(Stop::After(Next::Close))
-        }
-        Outcome::Wait(wait) => {
-            session.batch.requests -= 1;
-            Err(Stop::Before(Next::Block(wait)))
+    loop {
+        match execute(session, found, args, output, tier, settings)? {
+            Outcome::Reply(reply) => {
+                session.batch.requests += 1;
+                session.answer(&reply, output);
+                return Ok(());
+            }
+            Outcome::Close(reply) => {
+                session.batch.requests += 1;
+                session.answer(&reply, output);
+                return Err(Stop::After(Next::Close));
+            }
+            Outcome::Wait(wait) => {
+                if !session.begins_to_wait(wait, found) {
+                    let until_ms = session.waiting.as_ref().and_then(|waiting| waiting.wait().until_ms);
+                    return Err(Stop::Before(Next::Block { until_ms }));
+                }
+            }
         }
     }
 }
@@ -167,19 +171,33 @@ fn execute(
     };
     expire_what_reads_found(session, tier);
     session.now_us = clock::now_us();
-    let end = CommandEnd {
-        command: found.index,
-        started_us,
-        duration_us: session.now_us.saturating_sub(started_us),
-        failed: matches!(&outcome, Outcome::Reply(reply) if reply.is_error()),
-        loggable: !command.flags.contains(Flags::SKIP_SLOWLOG),
-        fast: command.flags.contains(Flags::FAST),
-    };
-    session.instance.observe.ended(&end, &session.state.client, args, settings);
-    if let Outcome::Reply(Reply::Error(text)) = &outcome {
-        session.instance.observe.note_error_text(text);
+    if let Outcome::Reply(reply) | Outcome::Close(reply) = &outcome {
+        let duration_us = session.now_us.saturating_sub(started_us);
+        note_end(session, found, args, settings, reply, duration_us);
     }
     Ok(outcome)
+}
+
+/// Statistics, slow log and latency hear of a command that has its reply.
+fn note_end(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings, reply: &Reply, duration_us: u64) {
+    let flags = found.command.flags;
+    let end = CommandEnd {
+        command: found.index,
+        started_us: session.now_us.saturating_sub(duration_us),
+        duration_us,
+        failed: reply.is_error(),
+        loggable: !flags.contains(Flags::SKIP_SLOWLOG),
+        fast: flags.contains(Flags::FAST),
+    };
+    session.instance.observe.ended(&end, &session.state.client, args, settings);
+    if let Reply::Error(text) = reply {
+        session.instance.observe.note_error_text(text);
+    }
+}
+
+/// A blocking command ended without having been served.
+pub(super) fn note_given_up(session: &Session, found: Entry, reply: &Reply) {
+    note_end(session, found, &[found.name.as_bytes()], &session.instance.config.snapshot(), reply, 0);
 }
 
 /// One run of the handler.
@@ -222,7 +240,10 @@ fn wanted_locks(session: &Session, found: Entry, args: &[&[u8]]) -> Option<Wante
     if flags.contains(Flags::EXCLUSIVE) {
         return Some(Wanted::All);
     }
-    if flags.contains(Flags::WRITE) {
+    // Who registers interest in keys looks at them afterwards under their locks: a writer that
+    // began before the registration, and so tells nobody, has then ended.
+    let registers = found.command.name == "WATCH" || (session.waiting.is_some() && flags.contains(Flags::BLOCKING));
+    if flags.contains(Flags::WRITE) || registers {
         return Some(Wanted::Some(sorted(stripes(found, args))));
     }
     if found.command.name == "EXEC" {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::waiters::Waiters;
 use super::watch::WatchTable;
 use crate::base::Result;
 use crate::config::{AppendFsync, Changes, Config, Unapplied};
@@ -56,6 +57,8 @@ pub struct Instance {
     /// Statistics, clients, slow log, latency.
     pub observe: Arc<Observations>,
     pub watch: Arc<WatchTable>,
+    /// Blocked clients.
+    pub waiters: Arc<Waiters>,
     pub control: Arc<dyn Control>,
     /// Whether the expiry task may delete (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,

@@ -5,7 +5,7 @@
 //!   `command_info.rs`, `usage.rs`, `reference.rs`: what clients and readers are told of it.
 //! - `session.rs`: a connection's conversation. `dispatch.rs`: from the words of a request to
 //!   its reply. `context.rs`, `request.rs`, `outcome.rs`: what a handler gets and gives.
-//! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `blocking.rs`: waiting.
+//! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `blocking.rs`, `waiters.rs`: waiting for keys.
 //! - `instance.rs`: what all sessions share, and what commands ask of the server.
 //! - the families.
 
@@ -35,9 +35,10 @@ mod string;
 pub mod table;
 mod transactions;
 pub mod usage;
+mod waiters;
 mod watch;
 
-pub use blocking::{Wait, until_after_ms, until_after_seconds};
+pub use blocking::{GiveUp, Wait};
 pub use connection::REDIS_VERSION;
 pub use instance::{Control, Instance, Process, Shutdown};
 pub use observer::attach;

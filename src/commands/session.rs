@@ -12,10 +12,12 @@ use std::sync::atomic::Ordering;
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 
-use super::blocking::Wait;
+use super::blocking::{GiveUp, Wait};
 use super::dispatch;
 use super::instance::Instance;
+use super::table::Entry;
 use super::transactions::{Multi, Watched};
+use super::waiters::Waiting;
 use super::watch::Mark;
 use crate::base::{Error, clock};
 use crate::config::{Reader, Settings};
@@ -43,8 +45,10 @@ pub enum Next {
     /// Clients are paused: send the output, wait until this time (milliseconds since the epoch)
     /// or the end of the pause, run again.
     Pause { until_ms: u64 },
-    /// A blocking command waits.
-    Block(Wait),
+    /// A blocking command waits: send the output, wait until the session is called
+    /// ([`Session::is_called`]) or this time has come (milliseconds since the epoch), then
+    /// [`Session::answer_call`] or [`Session::give_up`], and run again.
+    Block { until_ms: Option<u64> },
     /// Send the output and close the connection.
     Close,
 }
@@ -84,6 +88,8 @@ pub struct Session {
     parser: RequestParser,
     reader: Reader,
     pub(super) batch: Batch,
+    /// The place in the queue of the blocking command that comes first in the input.
+    pub(super) waiting: Option<Waiting>,
     /// Milliseconds since the epoch, as of the last look at the clock.
     pub(super) now_us: u64,
     /// Writes were committed that `appendfsync always` wants synced before their replies leave.
@@ -117,6 +123,7 @@ impl Session {
             parser: RequestParser::default(),
             reader: instance.config.reader(),
             batch: Batch::default(),
+            waiting: None,
             now_us: 0,
             unsynced: false,
             instance,
@@ -126,6 +133,52 @@ impl Session {
     /// Locks that [`Next::Lock`] asked for.
     pub fn adopt(&mut self, locks: LockSet) {
         self.tx.locks().adopt(locks);
+    }
+
+    /// Whether the blocking command that waits is to look again.
+    pub fn is_called(&self) -> bool {
+        self.waiting.as_ref().is_some_and(Waiting::is_called)
+    }
+
+    /// Takes the call, and the locks that come with it, into the next run.
+    pub fn answer_call(&mut self) {
+        if let Some(locks) = self.waiting.as_mut().and_then(Waiting::answer) {
+            self.tx.locks().adopt(locks);
+        }
+    }
+
+    /// The blocking command waits no longer: answers it and takes it out of the input.
+    pub fn give_up(&mut self, why: GiveUp, input: &mut BytesMut, output: &mut BytesMut) {
+        let Some(waiting) = self.waiting.take() else { return };
+        if let Ok(Parsed::Request { consumed }) = self.parser.parse(input, self.limits(&self.instance.config.load())) {
+            input.advance(consumed);
+        }
+        let unblocked = Reply::error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        let reply = if why == GiveUp::Timeout { &waiting.wait().on_timeout } else { &unblocked };
+        dispatch::note_given_up(self, waiting.entry(), reply);
+        self.answer(reply, output);
+        self.batch.output_start = output.len();
+    }
+
+    /// A blocking command found nothing. True when it has just entered the queue and must look
+    /// once more, so that no commit is missed.
+    pub(super) fn begins_to_wait(&mut self, wait: Wait, entry: Entry) -> bool {
+        let tx = &mut self.tx;
+        match &mut self.waiting {
+            None => {
+                self.waiting = Some(self.instance.waiters.enter(wait, entry, self.state.client.clone()));
+                true
+            }
+            Some(waiting) => {
+                // Where there is no key there is nothing for those behind either.
+                waiting.pass_on(|(db, name)| !matches!(tx.record(&tx.key(*db, name)), Ok(None)));
+                false
+            }
+        }
+    }
+
+    fn limits(&self, settings: &Settings) -> Limits {
+        Limits { max_bulk_bytes: settings.proto_max_bulk_len as usize, authenticated: self.state.authenticated }
     }
 
     /// The registry's entry of this connection.
@@ -173,18 +226,19 @@ impl Session {
         }
         self.batch.output_start = output.len();
         let outcome = loop {
-            let limits = Limits {
-                max_bulk_bytes: settings.proto_max_bulk_len as usize,
-                authenticated: self.state.authenticated,
-            };
             let rest = input.get(*consumed..).unwrap_or_default();
-            match parser.parse(rest, limits) {
+            match parser.parse(rest, self.limits(settings)) {
                 Ok(Parsed::Request { consumed: length }) => {
-                    let args: SmallVec<[&[u8]; 8]> = parser.arguments(rest).collect();
+                    let resumed = self.waiting.as_ref().and_then(|waiting| waiting.wait().resume.clone());
+                    let args: SmallVec<[&[u8]; 8]> = match &resumed {
+                        None => parser.arguments(rest).collect(),
+                        Some(args) => args.iter().map(|arg| &arg[..]).collect(),
+                    };
                     match dispatch::dispatch(self, &args, output, tier, settings) {
                         Ok(()) => *consumed += length,
                         Err(dispatch::Stop::After(next)) => {
                             *consumed += length;
+                            self.waiting = None;
                             break next;
                         }
                         Err(dispatch::Stop::Before(next)) => break next,
@@ -199,9 +253,14 @@ impl Session {
                     break Next::Close;
                 }
             }
-            if self.batch.requests >= REQUESTS_PER_COMMIT && !self.commit(output, tier) {
+            let served = self.waiting.take();
+            let commits_now = served.is_some()
+                || self.batch.requests >= REQUESTS_PER_COMMIT
+                || self.instance.waiters.await_commit_of(&self.tx);
+            if commits_now && !self.commit(output, tier) {
                 return Next::Offload;
             }
+            drop(served);
             if output.len() >= OUTPUT_BYTES_PER_RUN {
                 break Next::Send;
             }

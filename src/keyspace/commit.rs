@@ -49,7 +49,7 @@ impl Tx {
             }
         }
         if !self.commit.is_empty() {
-            self.store.tell(&self.commit, origin);
+            self.store.tell(&self.commit, origin, &mut self.locks);
         }
         self.abandon();
         Ok(())

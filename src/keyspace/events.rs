@@ -6,6 +6,7 @@ use bitflags::bitflags;
 use bytes::Bytes;
 
 use super::databases::DatabaseIndex;
+use super::locks::LockSet;
 
 bitflags! {
     /// Classes of keyspace events, as `notify-keyspace-events` selects them.
@@ -63,8 +64,9 @@ impl Commit {
 /// Told of every commit, after it is true and while the locks of its keys are still held, so that
 /// what is told of one key comes in the order in which it happened. Must not wait.
 pub trait Observer: Send + Sync {
-    /// `origin` is the client that caused it; 0 for the server itself.
-    fn committed(&self, commit: &Commit, origin: u64);
+    /// `origin` is the client that caused it; 0 for the server itself. Stripes may be split off
+    /// `locks` for somebody who goes on with their keys before anybody else does.
+    fn committed(&self, commit: &Commit, origin: u64, locks: &mut LockSet);
     /// Which classes of events anybody wants; others need not be collected.
     fn wanted(&self) -> Class;
     /// Whether anybody wants to know of touched keys.

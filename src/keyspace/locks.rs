@@ -221,6 +221,22 @@ impl LockSet {
         *self = other;
     }
 
+    /// Splits one held stripe off, for somebody else to go on with it; `None` if it is not held.
+    pub fn part_with(&mut self, stripe: Stripe) -> Option<Self> {
+        let at = self.held.iter().position(|held| *held == stripe)?;
+        self.held.swap_remove(at);
+        self.all = false;
+        let mut part = Self::none(self.locks.clone());
+        part.note(stripe);
+        Some(part)
+    }
+
+    /// Takes over what another one holds.
+    pub fn join(&mut self, mut other: Self) {
+        self.held.extend(other.held.drain(..));
+        self.all |= std::mem::take(&mut other.all);
+    }
+
     /// Marks all held stripes as being changed, and again as settled.
     pub fn step_versions(&self) {
         self.held.iter().for_each(|stripe| self.locks.step(*stripe));
@@ -260,6 +276,21 @@ mod tests {
         assert!(set.holds(Stripe(1)) && !set.holds(Stripe(2)));
         drop(other);
         assert!(set.try_extend(&stripes(&[2, 5])));
+    }
+
+    #[test]
+    fn a_stripe_that_is_handed_over_was_never_free() {
+        let locks = Arc::new(Locks::default());
+        let mut giver = LockSet::none(locks.clone());
+        assert!(giver.try_extend(&stripes(&[1, 2])));
+        let taker = giver.part_with(Stripe(2)).unwrap();
+        assert!(giver.part_with(Stripe(2)).is_none());
+        giver.release();
+        let mut third = LockSet::none(locks.clone());
+        assert!(third.try_extend(&stripes(&[1])));
+        assert!(!third.try_extend(&stripes(&[2])));
+        drop(taker);
+        assert!(third.try_extend(&stripes(&[2])));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::databases::{DatabaseIndex, Databases, damaged};
 use super::events::{Class, Commit, Observer};
-use super::locks::{Locks, Stripe};
+use super::locks::{LockSet, Locks, Stripe};
 use super::walk::CursorTable;
 use crate::base::Result;
 use crate::base::counter::Sharded;
@@ -119,9 +119,9 @@ impl Store {
         debug_assert!(fresh, "a store has one observer");
     }
 
-    pub(super) fn tell(&self, commit: &Commit, origin: u64) {
+    pub(super) fn tell(&self, commit: &Commit, origin: u64, locks: &mut LockSet) {
         if let Some(observer) = self.observer.get() {
-            observer.committed(commit, origin);
+            observer.committed(commit, origin, locks);
         }
     }
 

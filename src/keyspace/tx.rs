@@ -620,6 +620,16 @@ impl Tx {
         }
     }
 
+    /// The keys that this transaction touched so far, if anybody wants to know.
+    pub fn touched(&self) -> &[Touched] {
+        &self.commit.touched
+    }
+
+    /// Whether a whole database was flushed or swapped.
+    pub fn replaces_databases(&self) -> bool {
+        !self.commit.replaced.is_empty()
+    }
+
     /// Whether anybody wants to know of events of these classes.
     pub fn wants(&self, classes: Class) -> bool {
         self.wanted_events.intersects(classes)

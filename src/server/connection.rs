@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::base::clock;
-use crate::commands::{Instance, Next, Session};
+use crate::commands::{GiveUp, Instance, Next, Session};
 use crate::observe::Client;
 use crate::storage::Tier;
 use crate::storage::pool::Pool;
@@ -98,7 +98,13 @@ async fn converse<S: Stream>(
                 send(stream, &mut talk, client, instance).await?;
                 pause(until_ms, client, instance).await;
             }
-            Next::Block(_) => return Err(End::Server),
+            Next::Block { until_ms } => {
+                send(stream, &mut talk, client, instance).await?;
+                match wait(stream, &mut talk, until_ms, client).await? {
+                    None => talk.session.answer_call(),
+                    Some(why) => talk.session.give_up(why, &mut talk.input, &mut talk.output),
+                }
+            }
             Next::Close => {
                 send(stream, &mut talk, client, instance).await?;
                 return Err(End::Server);
@@ -178,6 +184,48 @@ async fn receive<S: Stream>(
         return Err(End::Server);
     }
     Ok(())
+}
+
+/// Waits until the session's blocking command is called (`None`) or gives up. What the client
+/// sends meanwhile is kept for later; that it hangs up is noticed.
+async fn wait<S: Stream>(
+    stream: &mut S,
+    talk: &mut Conversation,
+    until_ms: Option<u64>,
+    client: &Client,
+) -> Result<Option<GiveUp>, End> {
+    let left = until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(clock::now_ms())));
+    let mut time = std::pin::pin!(async {
+        match left {
+            Some(left) => tokio::time::sleep(left).await,
+            None => std::future::pending().await,
+        }
+    });
+    loop {
+        if client.is_killed() {
+            return Err(End::Server);
+        }
+        if let Some(why) = GiveUp::asked(client) {
+            return Ok(Some(why));
+        }
+        if talk.session.is_called() {
+            return Ok(None);
+        }
+        let has_room = talk.input.len() < INPUT_STEP_BYTES;
+        if has_room {
+            talk.input.reserve(INPUT_BYTES / 2);
+        }
+        tokio::select! {
+            biased;
+            () = client.bell.notified() => {}
+            () = &mut time => return Ok(Some(GiveUp::Timeout)),
+            received = stream.read_buf(&mut talk.input), if has_room => {
+                if received.map_err(End::Broken)? == 0 {
+                    return Err(End::Client);
+                }
+            }
+        }
+    }
 }
 
 /// Resolves when the client is to be closed at once.

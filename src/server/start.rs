@@ -129,6 +129,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     let instance = Arc::new(Instance {
         observe: Arc::new(Observations::new(commands::table_size())),
         watch: Arc::default(),
+        waiters: Arc::default(),
         control: controller.clone(),
         active_expiry: AtomicBool::new(true),
         syncer: syncer.clone(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result, clock};
+use crate::commands::blocking::GiveUp;
 use crate::commands::command::{Command, Group, flags};
 use crate::commands::context::Context;
 use crate::commands::grammar::{Arg, integer, one_of, text, token};
@@ -460,25 +461,19 @@ fn pause(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     Ok(Outcome::ok())
 }
 
-/// CLIENT UNBLOCK as a timeout.
-const AS_TIMEOUT: u32 = 1;
-/// CLIENT UNBLOCK as an error.
-const AS_ERROR: u32 = 2;
-
 fn unblock(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let id = args.integer()?;
     let how = match args.next_if_any() {
-        None => AS_TIMEOUT,
-        Some(word) if word.eq_ignore_ascii_case(b"TIMEOUT") => AS_TIMEOUT,
-        Some(word) if word.eq_ignore_ascii_case(b"ERROR") => AS_ERROR,
+        None => GiveUp::Timeout,
+        Some(word) if word.eq_ignore_ascii_case(b"TIMEOUT") => GiveUp::Timeout,
+        Some(word) if word.eq_ignore_ascii_case(b"ERROR") => GiveUp::Unblocked,
         Some(_) => return Err(Error::client("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let client = u64::try_from(id).ok().and_then(|id| context.instance.observe.clients.get(id));
     let Some(client) = client.filter(|client| client.blocked.load(Ordering::Acquire)) else {
         return Ok(Outcome::flag(false));
     };
-    client.unblock.store(how, Ordering::Release);
-    client.bell.notify_one();
+    how.ask(&client);
     Ok(Outcome::flag(true))
 }
 

@@ -1,0 +1,212 @@
+//! Who waits for keys, and in which order they are served. A blocking command that finds
+//! nothing enters here and is called when a commit touches one of its keys; then its handler
+//! runs again.
+//!
+//! - *Order of arrival.* A commit calls the one who came first and hands over the key's lock,
+//!   still held, so that nobody comes between what was pushed and who waited for it. The
+//!   commit of the one who was served calls the next.
+//! - *Nothing is missed.* A session enters first and then looks once more under the locks of
+//!   its keys: a commit it did not see is one that will call it.
+//! - *A call is never lost.* Who was called and leaves without having looked (a timeout, a
+//!   closed connection), or looked and found nothing of its kind, passes the call on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::blocking::Wait;
+use super::table::Entry;
+use crate::keyspace::{Commit, DatabaseIndex, LockSet, Stripe, Touched, Tx};
+use crate::observe::Client;
+
+/// A key of a database.
+pub(super) type WaitedKey = (DatabaseIndex, Bytes);
+
+/// One who waits.
+struct Waiter {
+    /// Its place in the order of arrival.
+    ticket: u64,
+    client: Arc<Client>,
+    call: Mutex<Option<Call>>,
+}
+
+/// Word that keys changed, and the locks that come with it.
+struct Call {
+    keys: SmallVec<[WaitedKey; 1]>,
+    locks: Option<LockSet>,
+}
+
+#[derive(Default)]
+struct Queues {
+    by_key: FxHashMap<WaitedKey, BTreeMap<u64, Arc<Waiter>>>,
+    last_ticket: u64,
+}
+
+/// All who wait.
+#[derive(Default)]
+pub struct Waiters {
+    queues: Mutex<Queues>,
+    /// Keys waited for, so that commits look no further while there are none.
+    keys: AtomicUsize,
+}
+
+impl Waiters {
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.keys.load(Ordering::Acquire) == 0
+    }
+
+    /// Keys that somebody waits for.
+    pub fn key_count(&self) -> usize {
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for what this transaction is about to change.
+    pub(super) fn await_commit_of(&self, tx: &Tx) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let queues = self.queues.lock();
+        let awaited = |touched: &Touched| queues.by_key.contains_key(&(touched.db, touched.key.clone()));
+        tx.replaces_databases() || tx.touched().iter().any(awaited)
+    }
+
+    /// A client begins to wait, behind all who do so already.
+    pub(super) fn enter(self: &Arc<Self>, wait: Wait, entry: Entry, client: Arc<Client>) -> Waiting {
+        let mut queues = self.queues.lock();
+        queues.last_ticket += 1;
+        let waiter = Arc::new(Waiter { ticket: queues.last_ticket, client: client.clone(), call: Mutex::new(None) });
+        for key in &wait.keys {
+            queues.by_key.entry(key.clone()).or_default().insert(waiter.ticket, waiter.clone());
+        }
+        self.keys.store(queues.by_key.len(), Ordering::Release);
+        drop(queues);
+        client.unblock.store(0, Ordering::Release);
+        client.blocked.store(true, Ordering::Release);
+        Waiting { waiters: self.clone(), waiter, entry, wait, answered: SmallVec::new() }
+    }
+
+    /// A commit touched keys: the first who waits for each is called, and gets its lock. `origin`
+    /// is the client of the commit; it is not called if it waits itself.
+    pub(super) fn committed(&self, commit: &Commit, origin: u64, locks: &mut LockSet) {
+        if self.is_empty() {
+            return;
+        }
+        let queues = self.queues.lock();
+        for touched in &commit.touched {
+            let key = (touched.db, touched.key.clone());
+            let Some(queue) = queues.by_key.get(&key) else { continue };
+            if let Some(waiter) = queue.values().find(|waiter| waiter.client.id != origin) {
+                let stripe = Stripe::of(&touched.key);
+                waiter.call(key, locks.part_with(stripe));
+            }
+        }
+        if !commit.replaced.is_empty() {
+            for (key, queue) in &queues.by_key {
+                if let Some((_, waiter)) = queue.first_key_value().filter(|_| commit.replaced.contains(&key.0)) {
+                    waiter.call(key.clone(), None);
+                }
+            }
+        }
+    }
+
+    /// Calls who waits for a key behind a ticket.
+    fn call_next(&self, key: &WaitedKey, ticket: u64, locks: Option<LockSet>) {
+        let queues = self.queues.lock();
+        let next = queues.by_key.get(key).and_then(|queue| queue.range(ticket + 1..).next());
+        if let Some((_, waiter)) = next {
+            waiter.call(key.clone(), locks);
+        }
+    }
+
+    fn leave(&self, waiter: &Waiter, keys: &[WaitedKey]) {
+        let mut queues = self.queues.lock();
+        for key in keys {
+            if let Some(queue) = queues.by_key.get_mut(key) {
+                queue.remove(&waiter.ticket);
+                if queue.is_empty() {
+                    queues.by_key.remove(key);
+                }
+            }
+        }
+        self.keys.store(queues.by_key.len(), Ordering::Release);
+    }
+}
+
+impl Waiter {
+    fn call(&self, key: WaitedKey, locks: Option<LockSet>) {
+        let mut call = self.call.lock();
+        let call = call.get_or_insert_with(|| Call { keys: SmallVec::new(), locks: None });
+        match (&mut call.locks, locks) {
+            (Some(held), Some(more)) => held.join(more),
+            (held, more) => *held = held.take().or(more),
+        }
+        if !call.keys.contains(&key) {
+            call.keys.push(key);
+        }
+        self.client.bell.notify_one();
+    }
+}
+
+/// A session's place among those who wait. Dropping it gives the place up.
+pub(super) struct Waiting {
+    waiters: Arc<Waiters>,
+    waiter: Arc<Waiter>,
+    entry: Entry,
+    wait: Wait,
+    /// Keys of calls that were taken and are being looked into.
+    answered: SmallVec<[WaitedKey; 1]>,
+}
+
+impl Waiting {
+    /// What the handler asked for when it began to wait.
+    pub fn wait(&self) -> &Wait {
+        &self.wait
+    }
+
+    /// The command that waits.
+    pub fn entry(&self) -> Entry {
+        self.entry
+    }
+
+    /// Whether there is a call to look into.
+    pub fn is_called(&self) -> bool {
+        self.waiter.call.lock().is_some()
+    }
+
+    /// Takes the call, if there is one, and the locks that came with it.
+    pub fn answer(&mut self) -> Option<LockSet> {
+        let call = self.waiter.call.lock().take()?;
+        self.answered.extend(call.keys);
+        call.locks
+    }
+
+    /// The look is over: whoever is behind is called for these keys.
+    pub fn pass_on(&mut self, mut worth_it: impl FnMut(&WaitedKey) -> bool) {
+        for key in std::mem::take(&mut self.answered) {
+            if worth_it(&key) {
+                self.waiters.call_next(&key, self.waiter.ticket, None);
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.waiters.leave(&self.waiter, &self.wait.keys);
+        self.waiter.client.blocked.store(false, Ordering::Release);
+        let unanswered = self.waiter.call.lock().take();
+        if let Some(Call { keys, mut locks }) = unanswered {
+            for key in &keys {
+                let part = locks.as_mut().and_then(|locks| locks.part_with(Stripe::of(&key.1)));
+                self.waiters.call_next(key, self.waiter.ticket, part);
+            }
+        }
+        self.pass_on(|_| true);
+    }
+}
