@@ -5,6 +5,7 @@
 //! storage → codecs (encoding, resp, config) → base. `tests/architecture.rs`
 //! holds the code to that; `docs/architecture.md` follows a request through it.
 
+pub mod acl;
 pub mod base;
 pub mod cli;
 pub mod commands;

@@ -8,10 +8,12 @@ use bytes::{Bytes, BytesMut};
 use super::command::Flags;
 use super::context::Context;
 use super::outcome::Outcome;
+use super::permission;
 use super::request::Args;
 use super::session::{Next, Session};
-use super::table::{self, Entry};
+use super::table::Entry;
 use super::transactions;
+use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
 use crate::config::Settings;
 use crate::keyspace::{Stripe, Stripes, Wanted, sorted};
@@ -39,7 +41,7 @@ pub(super) fn dispatch(
     tier: Tier,
     settings: &Arc<Settings>,
 ) -> Result<(), Stop> {
-    let found = match table::resolve(args) {
+    let found = match session.instance.names.resolve(args) {
         Ok(found) => found,
         Err(error) => {
             session.instance.observe.note_error(&error);
@@ -105,16 +107,21 @@ fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) ->
     if !found.accepts(args.len()) {
         return Err(ClientError::Arity(found.name.to_string()).into());
     }
-    if !session.state.authenticated && !command.flags.contains(Flags::NO_AUTH) {
-        return Err(Error::client("NOAUTH Authentication required."));
-    }
     if command.flags.contains(Flags::PROTECTED) && !settings.enable_debug_command.allows(session.state.client.local) {
         return Err(Error::client(
             "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
         ));
     }
+    if session.state.must_log_in(&session.instance) && !command.flags.contains(Flags::NO_AUTH) {
+        return Err(Error::client("NOAUTH Authentication required."));
+    }
     if session.state.multi.is_some() && command.flags.contains(Flags::NO_MULTI) {
         return Err(Error::client("ERR Command not allowed inside a transaction"));
+    }
+    if let Err(denial) = session.state.may_run(found, args) {
+        let place = if session.state.multi.is_some() { Place::Multi } else { Place::Toplevel };
+        permission::note_denial(&session.instance, &session.state, found, args, denial, place);
+        return Err(Error::client(denial.reply(&found.name)));
     }
     if command.flags.contains(Flags::WRITE) {
         session.instance.observe.writes_allowed()?;

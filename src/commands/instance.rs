@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::names::Names;
 use super::waiters::Waiters;
 use super::watch::WatchTable;
+use crate::acl::Acl;
 use crate::base::Result;
 use crate::config::{AppendFsync, Changes, Config, Unapplied};
 use crate::keyspace::Store;
@@ -56,6 +58,10 @@ pub struct Instance {
     pub config: Arc<Config>,
     /// Statistics, clients, slow log, latency.
     pub observe: Arc<Observations>,
+    /// Users and what they may do.
+    pub acl: Acl,
+    /// What clients call commands by.
+    pub names: Names,
     pub watch: Arc<WatchTable>,
     /// Blocked clients.
     pub waiters: Arc<Waiters>,
@@ -67,6 +73,18 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Makes changed parameters true: those that commands look after, then the server's.
+    ///
+    /// # Errors
+    /// The parameter that could not be applied, and why.
+    pub fn apply(&self, changes: &Changes<'_>) -> Result<(), Unapplied> {
+        self.control.apply(changes)?;
+        if changes.touch(&["requirepass"]) {
+            self.acl.set_default_password(&changes.after.requirepass);
+        }
+        Ok(())
+    }
+
     /// In `appendfsync always`, waits until everything committed so far survives a power cut.
     ///
     /// # Errors

@@ -5,10 +5,12 @@
 //!   `command_info.rs`, `usage.rs`, `reference.rs`: what clients and readers are told of it.
 //! - `session.rs`: a connection's conversation. `dispatch.rs`: from the words of a request to
 //!   its reply. `context.rs`, `request.rs`, `outcome.rs`: what a handler gets and gives.
+//! - `permission.rs`: the gate of users' permissions. `names.rs`: what commands are called.
 //! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `blocking.rs`, `waiters.rs`: waiting for keys.
 //! - `instance.rs`: what all sessions share, and what commands ask of the server.
 //! - the families.
 
+mod acl;
 mod bitmap;
 mod blocking;
 pub mod command;
@@ -24,8 +26,10 @@ mod hash;
 mod hyperloglog;
 mod instance;
 pub mod keys;
+mod names;
 mod observer;
 pub mod outcome;
+pub mod permission;
 pub mod reference;
 pub mod request;
 mod server;
@@ -41,7 +45,9 @@ mod watch;
 pub use blocking::{GiveUp, Wait};
 pub use connection::REDIS_VERSION;
 pub use instance::{Control, Instance, Process, Shutdown};
+pub use names::Names;
 pub use observer::attach;
+pub use permission::CATALOGUE;
 pub use session::{Next, Session};
 
 /// How many commands and subcommands there are, for arrays beside the table.

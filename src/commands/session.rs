@@ -19,6 +19,7 @@ use super::table::Entry;
 use super::transactions::{Multi, Watched};
 use super::waiters::Waiting;
 use super::watch::Mark;
+use crate::acl::User;
 use crate::base::{Error, clock};
 use crate::config::{Reader, Settings};
 use crate::keyspace::{DatabaseIndex, LockSet, Tx, Wanted};
@@ -71,6 +72,9 @@ pub struct SessionState {
     pub client: Arc<Client>,
     pub db: DatabaseIndex,
     pub protocol: Protocol,
+    /// Whose permissions count.
+    pub user: Arc<User>,
+    /// It logged in, or could begin as the default user without a word.
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
     /// Commands queued since MULTI.
@@ -107,13 +111,14 @@ pub(super) struct Batch {
 impl Session {
     /// A fresh session of a registered client.
     pub fn new(instance: Arc<Instance>, client: Arc<Client>) -> Self {
-        let authenticated = !instance.config.load().requires_password();
+        let user = instance.acl.default_user().clone();
         Self {
             state: SessionState {
                 client,
                 db: 0,
                 protocol: Protocol::Resp2,
-                authenticated,
+                authenticated: user.is_open(),
+                user,
                 reply_mode: ReplyMode::On,
                 multi: None,
                 watched: Vec::new(),
@@ -178,7 +183,10 @@ impl Session {
     }
 
     fn limits(&self, settings: &Settings) -> Limits {
-        Limits { max_bulk_bytes: settings.proto_max_bulk_len as usize, authenticated: self.state.authenticated }
+        Limits {
+            max_bulk_bytes: settings.proto_max_bulk_len as usize,
+            authenticated: !self.state.must_log_in(&self.instance),
+        }
     }
 
     /// The registry's entry of this connection.

@@ -17,6 +17,7 @@ use crate::base::{self, Error};
 /// The entries of all families. A new family adds its line here.
 #[rustfmt::skip] // One a line, so that several can be added at once.
 static FAMILIES: &[&[Command]] = &[
+    super::acl::COMMANDS,
     super::bitmap::COMMANDS,
     super::command_info::COMMANDS,
     super::connection::COMMANDS,
@@ -136,7 +137,8 @@ pub fn resolve(args: &[&[u8]]) -> base::Result<Entry> {
 /// How much of an unknown command, and of its arguments, the error shows, in bytes.
 const SHOWN_BYTES: usize = 128;
 
-fn unknown_command(args: &[&[u8]]) -> Error {
+/// The error for a command that there is not.
+pub fn unknown_command(args: &[&[u8]]) -> Error {
     let shown = |bytes: &[u8], limit: usize| String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned();
     let name = shown(args.first().copied().unwrap_or_default(), SHOWN_BYTES);
     let mut beginning = String::new();

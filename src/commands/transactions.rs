@@ -10,10 +10,12 @@ use super::context::Context;
 use super::dispatch::{error_reply, owned};
 use super::grammar::{Access, key};
 use super::outcome::Outcome;
+use super::permission;
 use super::request::Args;
 use super::session::SessionState;
 use super::table::Entry;
 use super::watch::WatchTable;
+use crate::acl::{Denial, Place};
 use crate::base::{Error, Result};
 use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Wanted, sorted};
 use crate::resp::Reply;
@@ -74,6 +76,12 @@ struct Queued {
     args: Vec<Bytes>,
 }
 
+impl Queued {
+    fn words(&self) -> Vec<&[u8]> {
+        self.args.iter().map(|arg| &arg[..]).collect()
+    }
+}
+
 /// What was queued since MULTI.
 #[derive(Debug, Clone, Default)]
 pub struct Multi {
@@ -110,8 +118,7 @@ impl Multi {
         }
         let mut stripes: Stripes = state.watched.iter().map(|watched| Stripe::of(&watched.key)).collect();
         for queued in &self.queued {
-            let args: Vec<&[u8]> = queued.args.iter().map(|arg| &arg[..]).collect();
-            queued.entry.for_each_key(&args, |key, _| stripes.push(Stripe::of(key)));
+            queued.entry.for_each_key(&queued.words(), |key, _| stripes.push(Stripe::of(key)));
         }
         Wanted::Some(sorted(stripes))
     }
@@ -222,7 +229,13 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     let db = context.session.db;
     context.session.multi = None;
     let mut replies = Vec::with_capacity(multi.queued.len());
+    let mut denials: Vec<(&Queued, Denial)> = Vec::new();
     for queued in &multi.queued {
+        if let Err(denial) = may_still_run(context.session, queued) {
+            denials.push((queued, denial));
+            replies.push(Reply::error(denial.reply_in_exec()));
+            continue;
+        }
         match run_queued(context, queued) {
             Ok(reply) => replies.push(reply),
             Err(error) => {
@@ -234,7 +247,20 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
         }
     }
     context.session.unwatch(&context.instance.watch);
+    // Noted once: all this may have been run several times.
+    for (queued, denial) in denials {
+        let (instance, session) = (context.instance, &context.session);
+        permission::note_denial(instance, session, queued.entry, &queued.words(), denial, Place::Multi);
+    }
     Ok(Reply::Array(replies).into())
+}
+
+/// Whether the user may still run what it queued.
+fn may_still_run(session: &SessionState, queued: &Queued) -> Result<(), Denial> {
+    if session.user.is_unrestricted() {
+        return Ok(());
+    }
+    session.may_run(queued.entry, &queued.words())
 }
 
 fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
@@ -253,7 +279,7 @@ fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
 /// Runs one queued command; its own failure is its reply, only a re-run comes out as an error.
 fn run_queued(context: &mut Context<'_>, queued: &Queued) -> Result<Reply> {
     let savepoint = context.tx.savepoint();
-    let args: Vec<&[u8]> = queued.args.iter().map(|arg| &arg[..]).collect();
+    let args = queued.words();
     let mut inner = Context {
         tx: context.tx,
         session: context.session,

@@ -12,7 +12,6 @@ use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_
 
 // What is not built yet. Who builds it takes the calls with its reason away below.
 const NO_TLS: &str = "this version speaks no TLS yet";
-const NO_ACL: &str = "this version knows no users but the default one yet";
 const NO_EVENTS: &str = "this version publishes no keyspace events yet";
 const NO_TRACKING: &str = "this version has no client-side caching yet";
 const NO_SCRIPTS: &str = "this version runs no scripts yet";
@@ -148,20 +147,21 @@ settings! {
     Security {
         /// The password of the default user; empty for none.
         requirepass: String = text("requirepass", "").secret();
-        /// A file of users, one `user` line each; empty to keep users in this file.
-        aclfile: String = text("aclfile", "").restart().refused_yet(NO_ACL);
+        /// A file of users, one `user` line each, in `dir` unless its name says where; empty to keep
+        /// users in this file.
+        aclfile: String = text("aclfile", "").restart();
         /// A user: name and rules, as ACL SETUSER takes them. May stand many times.
         user: Lines = Parameter::new("user", Kind::Lines { form: "a name and ACL rules" }, "")
-            .file_only().secret().refused_yet(NO_ACL);
+            .file_only().secret();
         /// Gives a command another name, or with "" none. May stand many times.
         rename_command: Lines = Parameter::new(
             "rename-command", Kind::Lines { form: "a command and its new name, or \"\"" }, "",
-        ).file_only().refused_yet(NO_ACL);
+        ).file_only();
         /// The pub/sub channels of users whose rules name none.
         acl_pubsub_default: AclPubsubDefault =
-            choice::<AclPubsubDefault>("acl-pubsub-default", "resetchannels").not_yet(NO_ACL);
+            choice::<AclPubsubDefault>("acl-pubsub-default", "resetchannels");
         /// How many refusals ACL LOG remembers.
-        acllog_max_len: usize = integer("acllog-max-len", 0, LONG, "128").not_yet(NO_ACL);
+        acllog_max_len: usize = integer("acllog-max-len", 0, LONG, "128");
         /// Whether CONFIG SET may change `dir` and `dbfilename`: `no`, `yes`, or `local` for
         /// clients of this machine.
         enable_protected_configs: ProtectedAction =

@@ -32,7 +32,7 @@ pub struct Client {
     pub name: RwLock<Bytes>,
     pub library_name: RwLock<Bytes>,
     pub library_version: RwLock<Bytes>,
-    pub user: RwLock<Arc<str>>,
+    pub user: RwLock<Bytes>,
     /// The last command's index in the table; `u32::MAX` before the first.
     pub last_command: AtomicU32,
     pub last_active_ms: AtomicU64,
@@ -134,7 +134,7 @@ impl Clients {
             name: RwLock::default(),
             library_name: RwLock::default(),
             library_version: RwLock::default(),
-            user: RwLock::new("default".into()),
+            user: RwLock::new(Bytes::from_static(b"default")),
             last_command: AtomicU32::new(u32::MAX),
             last_active_ms: AtomicU64::new(now_ms),
             db: AtomicU32::new(0),

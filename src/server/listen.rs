@@ -110,7 +110,7 @@ fn refusal(instance: &Instance, settings: &Settings, local: bool) -> Option<&'st
     instance.observe.stats.connections.add(1);
     let refused = if instance.observe.clients.len() >= settings.maxclients as usize {
         Some(notices::TOO_MANY_CLIENTS)
-    } else if settings.protected_mode && !settings.requires_password() && !local {
+    } else if settings.protected_mode && instance.acl.default_user().rules().needs_no_password() && !local {
         Some(notices::PROTECTED)
     } else {
         None

@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use super::background;
 use super::control::{Controller, sync_mode};
 use super::listen::{self, Door};
+use crate::acl::Acl;
 use crate::base::{Error, clock, random};
-use crate::commands::{self, Instance, Process, Shutdown};
-use crate::config::{Config, Settings};
+use crate::commands::{self, Instance, Names, Process, Shutdown};
+use crate::config::{AclPubsubDefault, Config, Settings};
 use crate::keyspace::{Store, StoreOptions};
 use crate::observe::{Observations, memory};
 use crate::storage::budget::{Budget, Shares};
@@ -37,6 +38,8 @@ const FALLBACK_MACHINE_BYTES: u64 = 2 << 30;
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("{0}")]
+    Users(String),
     #[error("cannot open the database: {0}")]
     Store(#[from] Error),
     #[error("cannot listen on {address}: {source}")]
@@ -121,6 +124,7 @@ fn open(settings: &Settings) -> Result<(Arc<dyn Engine>, Arc<Store>), Error> {
 
 async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), StartError> {
     let began = std::time::Instant::now();
+    let (acl, names) = users_and_names(&settings).map_err(StartError::Users)?;
     let (engine, store) = open(&settings)?;
     let syncer = Arc::new(Syncer::start(engine.clone(), sync_mode(settings.appendfsync))?);
     let pool = Arc::new(Pool::start(pool_threads(&settings), POOL_PLACES)?);
@@ -128,6 +132,8 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     controller.set_store(store.clone());
     let instance = Arc::new(Instance {
         observe: Arc::new(Observations::new(commands::table_size())),
+        acl,
+        names,
         watch: Arc::default(),
         waiters: Arc::default(),
         control: controller.clone(),
@@ -171,6 +177,20 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         }
         Err(error) => Err(Error::Storage(error.to_string()).into()),
     }
+}
+
+/// The users that the settings or their file name, and what commands are called.
+fn users_and_names(settings: &Settings) -> Result<(Acl, Names), String> {
+    let acl = Acl::new(&commands::CATALOGUE);
+    let all_channels = settings.acl_pubsub_default == AclPubsubDefault::Allchannels;
+    acl.set_default_password(&settings.requirepass);
+    acl.take_lines(&settings.user.0, all_channels)?;
+    if !settings.aclfile.is_empty() {
+        let path = settings.dir.path().join(&settings.aclfile);
+        acl.load(&path, &settings.aclfile, all_channels, &settings.requirepass)?;
+    }
+    let names = Names::new(&settings.rename_command.0).map_err(|why| format!("rename-command: {why}"))?;
+    Ok((acl, names))
 }
 
 fn pool_threads(settings: &Settings) -> usize {

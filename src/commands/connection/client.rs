@@ -274,7 +274,9 @@ fn list(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
         Some(_) => return Err(ClientError::Syntax.into()),
     };
     let now_ms = clock::now_ms();
-    let lines: String = chosen.iter().map(|client| describe(client, now_ms) + "\n").collect();
+    // Who is to be closed is gone for everybody else.
+    let chosen = chosen.iter().filter(|client| !client.is_killed());
+    let lines: String = chosen.map(|client| describe(client, now_ms) + "\n").collect();
     Ok(Reply::verbatim(lines).into())
 }
 
@@ -290,7 +292,7 @@ fn kind(word: &[u8]) -> Result<Option<ClientKind>> {
 }
 
 /// One line of CLIENT LIST.
-fn describe(client: &Client, now_ms: u64) -> String {
+pub(in crate::commands) fn describe(client: &Client, now_ms: u64) -> String {
     let seconds_since = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let command = TABLE.entries().get(client.last_command.load(Ordering::Relaxed) as usize);
@@ -317,7 +319,7 @@ fn describe(client: &Client, now_ms: u64) -> String {
         client.output_bytes.load(Ordering::Relaxed),
         client.input_bytes.load(Ordering::Relaxed) + client.output_bytes.load(Ordering::Relaxed),
         command.map_or("NULL", |entry| &entry.name),
-        client.user.read(),
+        text(&client.user.read()),
         client.protocol.load(Ordering::Relaxed),
         text(&client.library_name.read()),
         text(&client.library_version.read()),
@@ -356,7 +358,7 @@ impl Filter<'_> {
         self.id.is_none_or(|id| client.id == id)
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
-            && self.user.is_none_or(|user| client.user.read().as_bytes() == user)
+            && self.user.is_none_or(|user| *client.user.read() == user)
             && self.kind.is_none_or(|kind| kind == Some(client.kind()))
             && self.least_age_seconds.is_none_or(|least| age_seconds >= least)
             && !(self.keep_self && client.id == own_id)
@@ -390,7 +392,7 @@ fn kill_filter<'a>(context: &Context<'_>, args: &mut Args<'a>) -> Result<Filter<
             b"LADDR" => filter.local_address = Some(value),
             b"TYPE" => filter.kind = Some(kind(value)?),
             b"USER" => {
-                if value != b"default" {
+                if context.instance.acl.get(value).is_none() {
                     let shown = String::from_utf8_lossy(value);
                     return Err(Error::client(format!("ERR No such user '{shown}'")));
                 }
@@ -411,7 +413,6 @@ fn kill_filter<'a>(context: &Context<'_>, args: &mut Args<'a>) -> Result<Filter<
             _ => return Err(ClientError::Syntax.into()),
         }
     }
-    debug_assert!(context.session.client.id > 0);
     Ok(filter)
 }
 
@@ -504,7 +505,7 @@ fn reply(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
 
 impl crate::commands::session::SessionState {
     /// Lets others see what only this session knows.
-    fn show(&self, command: usize) {
+    pub(in crate::commands) fn show(&self, command: usize) {
         self.client.last_command.store(command as u32, Ordering::Relaxed);
         let queued = self.multi.as_ref().map_or(-1, |multi| multi.len() as i64);
         self.client.queued.store(queued, Ordering::Relaxed);

@@ -3,17 +3,20 @@
 
 mod client;
 
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+pub(super) use client::describe;
 
 use super::command::{Command, Group, flags};
 use super::context::Context;
 use super::grammar::{block, integer, text};
 use super::outcome::Outcome;
+use super::permission;
 use super::request::Args;
 use super::session::{ReplyMode, SessionState};
+use crate::acl::User;
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result};
-use crate::config::Settings;
 use crate::resp::{Protocol, Reply};
 
 /// What clients and frameworks switch features by.
@@ -117,7 +120,7 @@ fn auth(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let (user, password) = match second {
         Some(password) => (first, password),
         None => {
-            if !context.settings.requires_password() {
+            if context.instance.acl.default_user().rules().needs_no_password() {
                 return Err(Error::client(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
@@ -125,23 +128,23 @@ fn auth(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
             (&b"default"[..], first)
         }
     };
-    log_in(context, user, password)?;
+    log_in(context, word_of(args), user, password)?;
     Ok(Outcome::ok())
 }
 
-fn log_in(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<()> {
-    if !may_log_in(context.settings, user, password) {
+/// `word` is the command as the client spelled it, for the log of refusals.
+fn log_in(context: &mut Context<'_>, word: &[u8], name: &[u8], password: &[u8]) -> Result<()> {
+    let Some(user) = context.instance.acl.log_in(name, password) else {
+        permission::note_failed_login(context.instance, context.session, context.entry, word, name);
         return Err(Error::client(WRONG_PASSWORD));
-    }
-    context.session.authenticated = true;
-    *context.session.client.user.write() = "default".into();
+    };
+    context.session.become_user(user, true);
     Ok(())
 }
 
-/// Digests are compared, so that the time it takes tells nothing about the password.
-fn may_log_in(settings: &Settings, user: &[u8], password: &[u8]) -> bool {
-    let same = Sha256::digest(password) == Sha256::digest(settings.requirepass.as_bytes());
-    user == b"default" && (same || !settings.requires_password())
+/// The command as the client spelled it.
+fn word_of<'a>(args: &Args<'a>) -> &'a [u8] {
+    args.all().first().copied().unwrap_or_default()
 }
 
 fn echo(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
@@ -173,8 +176,9 @@ fn reset(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     state.select(0);
     state.speak(Protocol::Resp2);
     state.reply_mode = ReplyMode::On;
-    state.authenticated = !context.settings.requires_password();
-    *state.client.user.write() = "default".into();
+    let user = context.instance.acl.default_user().clone();
+    let authenticated = user.is_open();
+    state.become_user(user, authenticated);
     *state.client.name.write() = bytes::Bytes::new();
     Ok(Reply::simple("RESET").into())
 }
@@ -197,11 +201,11 @@ fn hello(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
         }
     }
     if let Some((user, password)) = login {
-        log_in(context, user, password)?;
+        log_in(context, word_of(args), user, password)?;
     }
     if !context.session.authenticated {
         return Err(Error::client(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
     if let Some(name) = name {
@@ -233,6 +237,17 @@ fn greeting(session: &SessionState) -> Reply {
 }
 
 impl SessionState {
+    /// Has another user's permissions from now on.
+    fn become_user(&mut self, user: Arc<User>, authenticated: bool) {
+        *self.client.user.write() = user.name().clone();
+        self.authenticated = authenticated;
+        self.user = user;
+        // Deleted in this moment: whoever did it may have looked for its connections before.
+        if self.user.is_gone() {
+            self.client.kill();
+        }
+    }
+
     /// Works on another database from now on.
     fn select(&mut self, db: u32) {
         self.db = db;

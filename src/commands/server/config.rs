@@ -1,5 +1,7 @@
 //! CONFIG: the parameters of the running server.
 
+use crate::acl::Acl;
+use crate::base::quoting::quote;
 use crate::base::{ClientError, Error, Result};
 use crate::commands::command::{Command, Group, flags};
 use crate::commands::context::Context;
@@ -81,8 +83,7 @@ fn set(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let allowed = context.settings.enable_protected_configs.allows(context.session.client.local);
-    let control = &context.instance.control;
-    let changed = context.instance.config.set(&pairs, allowed, &mut |changes| control.apply(changes));
+    let changed = context.instance.config.set(&pairs, allowed, &mut |changes| context.instance.apply(changes));
     changed.map_err(|error| Error::client(error.to_string()))?;
     Ok(Outcome::ok())
 }
@@ -93,7 +94,27 @@ fn resetstat(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
 }
 
 fn rewrite(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
-    let written = context.instance.config.rewrite(None);
+    let users = context.settings.aclfile.is_empty().then(|| users_to_keep(context));
+    let written = context.instance.config.rewrite(users.as_deref());
     written.map_err(|error| Error::client(error.to_string()))?;
     Ok(Outcome::ok())
+}
+
+/// The users as lines of the configuration, words quoted where they must be. None while there
+/// is only the default user as `requirepass` alone makes it.
+fn users_to_keep(context: &Context<'_>) -> Vec<String> {
+    let acl = &context.instance.acl;
+    let plain = Acl::new(acl.catalogue());
+    plain.set_default_password(&context.settings.requirepass);
+    let lines = acl.lines();
+    if lines == plain.lines() {
+        return Vec::new();
+    }
+    let word =
+        |word: &[u8]| match word.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\')) {
+            true => String::from_utf8_lossy(word).into_owned(),
+            false => quote(word),
+        };
+    let words = |line: &Vec<u8>| line.split(|byte| *byte == b' ').map(word).collect::<Vec<_>>().join(" ");
+    lines.iter().map(words).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::acl::Reason;
 use crate::base::{Result, clock};
 use crate::commands::REDIS_VERSION;
 use crate::commands::context::Context;
@@ -219,6 +220,11 @@ fn stats(report: &Report<'_>, out: &mut String) {
     field(out, "record_cache_misses", cache.misses);
     field(out, "pubsub_channels", 0);
     field(out, "pubsub_patterns", 0);
+    let refused = |reason| report.instance.acl.log.refused(reason);
+    field(out, "acl_access_denied_auth", refused(Reason::Auth));
+    field(out, "acl_access_denied_cmd", refused(Reason::Command));
+    field(out, "acl_access_denied_key", refused(Reason::Key));
+    field(out, "acl_access_denied_channel", refused(Reason::Channel));
     field(out, "total_error_replies", stats.errors_answered.sum());
     field(out, "commits", counters.commits.load(Ordering::Relaxed));
     field(out, "blind_writes", counters.blind_writes.load(Ordering::Relaxed));
