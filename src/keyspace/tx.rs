@@ -586,7 +586,7 @@ impl Tx {
             (None, Direction::Forward) => cursor.seek_to_first()?,
             (None, Direction::Backward) => cursor.seek_to_last()?,
         }
-        Ok(Scan { cursor, pending: pending.into_iter().peekable(), direction })
+        Ok(Scan { cursor, pending: pending.into_iter().peekable(), direction, shown: false })
     }
 
     fn pending_in(
@@ -762,6 +762,9 @@ pub struct Scan {
     cursor: Box<dyn Cursor>,
     pending: std::iter::Peekable<std::vec::IntoIter<(Bytes, Option<Bytes>)>>,
     direction: Direction,
+    /// The cursor stands on what was shown or overlaid. It moves on only when more is asked for:
+    /// behind the last part that anybody wants may lie many deleted ones.
+    shown: bool,
 }
 
 impl Scan {
@@ -772,6 +775,12 @@ impl Scan {
     #[allow(clippy::should_implement_trait, reason = "fallible, and it borrows nothing")]
     pub fn next(&mut self) -> Result<Option<(Bytes, Bytes)>> {
         loop {
+            if std::mem::take(&mut self.shown) {
+                match self.direction {
+                    Direction::Forward => self.cursor.next()?,
+                    Direction::Backward => self.cursor.prev()?,
+                }
+            }
             let stored = self.cursor.entry();
             let order = match (stored, self.pending.peek()) {
                 (None, None) => return Ok(None),
@@ -783,12 +792,7 @@ impl Scan {
             let from_engine = stored.filter(|_| order.is_lt()).map(|(key, value)| {
                 (Bytes::copy_from_slice(key.get(8..).unwrap_or_default()), Bytes::copy_from_slice(value))
             });
-            if order.is_le() {
-                match self.direction {
-                    Direction::Forward => self.cursor.next()?,
-                    Direction::Backward => self.cursor.prev()?,
-                }
-            }
+            self.shown = order.is_le();
             if let Some(entry) = from_engine {
                 return Ok(Some(entry));
             }
