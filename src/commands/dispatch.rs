@@ -96,6 +96,11 @@ pub(super) fn dispatch(
                     let until_ms = session.waiting.as_ref().and_then(|waiting| waiting.wait().until_ms);
                     return Err(Stop::Before(Next::Block { until_ms }));
                 }
+                let resumed = session.waiting.as_ref().and_then(|waiting| waiting.wait().resume.clone());
+                if let Some(args) = resumed {
+                    let args: Vec<&[u8]> = args.iter().map(|arg| &arg[..]).collect();
+                    return dispatch(session, &args, output, tier, settings);
+                }
             }
         }
     }

@@ -35,6 +35,7 @@ pub mod request;
 mod server;
 mod session;
 mod set;
+mod stream;
 mod string;
 pub mod table;
 mod transactions;

@@ -26,6 +26,7 @@ static FAMILIES: &[&[Command]] = &[
     super::hyperloglog::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,
+    super::stream::COMMANDS,
     super::string::COMMANDS,
     super::transactions::COMMANDS,
 ];

@@ -7,6 +7,7 @@
 //! - `packed.rs`: small collections in one run of bytes, inside a record.
 //! - `spread.rs`: the elements of large hashes and sets, in an order made for random draws.
 //! - `hash/`: hashes, and deadlines of their fields. `set/`: sets, and what several have in common.
+//! - `stream/`: streams and their consumer groups.
 //! - `trial.rs`: a store in memory for the types' tests.
 
 pub mod bitmap;
@@ -16,6 +17,7 @@ pub mod hyperloglog;
 pub mod packed;
 pub mod set;
 pub mod spread;
+pub mod stream;
 pub mod string;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub fn present() -> Vec<Family> {
         Family::new("generic", 's', GENERIC),
         Family::new("expiry", 'h', EXPIRY),
         Family::new("bitmaps", 'b', BITMAPS),
+        Family::new("streams", 'x', STREAMS),
     ]
 }
 
@@ -27,7 +28,6 @@ pub fn to_come() -> Vec<Family> {
         Family::new("zsets", 'z', ZSETS),
         Family::new("hyperloglogs", 'p', HYPERLOGLOGS),
         Family::new("geo", 'g', GEO),
-        Family::new("streams", 'x', STREAMS),
         Family::new("across", 'l', ACROSS),
     ]
 }
