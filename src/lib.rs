@@ -13,6 +13,7 @@ pub mod config;
 pub mod encoding;
 pub mod keyspace;
 pub mod observe;
+pub mod pubsub;
 pub mod resp;
 pub mod server;
 pub mod storage;

@@ -2,17 +2,19 @@
 //! of its keys, the run itself and running it again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
-use super::command::Flags;
+use super::command::{Command, Flags, flags};
 use super::context::Context;
+use super::monitor::Source;
 use super::outcome::Outcome;
 use super::permission;
 use super::request::Args;
 use super::session::{Next, Session};
 use super::table::Entry;
-use super::transactions;
+use super::{secrets, tracking, transactions};
 use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
 use crate::config::Settings;
@@ -83,15 +85,18 @@ pub(super) fn dispatch(
         match execute(session, found, args, output, tier, settings)? {
             Outcome::Reply(reply) => {
                 session.batch.requests += 1;
+                note_run(session, found, args);
                 session.answer(&reply, output);
                 return Ok(());
             }
             Outcome::Close(reply) => {
                 session.batch.requests += 1;
+                note_run(session, found, args);
                 session.answer(&reply, output);
                 return Err(Stop::After(Next::Close));
             }
             Outcome::Wait(wait) => {
+                show(session, found, args);
                 if !session.begins_to_wait(wait, found) {
                     let until_ms = session.waiting.as_ref().and_then(|waiting| waiting.wait().until_ms);
                     return Err(Stop::Before(Next::Block { until_ms }));
@@ -103,6 +108,20 @@ pub(super) fn dispatch(
                 }
             }
         }
+    }
+}
+
+/// A command was run to its end: who watches is shown it, and what held for it alone is over.
+fn note_run(session: &mut Session, found: Entry, args: &[&[u8]]) {
+    show(session, found, args);
+    session.state.end_caching(found);
+}
+
+/// Shows a command to those who watch. One that waits was shown when it began to.
+fn show(session: &Session, found: Entry, args: &[&[u8]]) {
+    if session.waiting.is_none() {
+        let source = Source::Client(&session.state.client);
+        session.instance.monitors.show(session.now_us, session.state.db, source, found, args);
     }
 }
 
@@ -131,7 +150,35 @@ fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) ->
     if command.flags.contains(Flags::WRITE) {
         session.instance.observe.writes_allowed()?;
     }
+    if session.state.only_listens() && !may_be_called_while_listening(command) {
+        return Err(Error::client(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            found.name
+        )));
+    }
+    if session.state.client.monitoring.load(Ordering::Relaxed)
+        && command.flags.intersects(flags!(READONLY | WRITE | MAY_REPLICATE))
+    {
+        return Err(Error::client("ERR Replica can't interact with the keyspace"));
+    }
     Ok(())
+}
+
+/// Whether a RESP2 client that has subscribed to something may call it.
+fn may_be_called_while_listening(command: &Command) -> bool {
+    match command.name {
+        "PING" | "QUIT" | "RESET" => true,
+        name => name.ends_with("SUBSCRIBE"),
+    }
+}
+
+/// Whether what this connection wrote before must be told before this command begins: it looks at
+/// what was told, or asks to be told what comes.
+fn needs_settled_writes(command: &Command) -> bool {
+    match command.name {
+        "WATCH" | "EXEC" | "RESET" | "TRACKING" => true,
+        name => name.ends_with("SUBSCRIBE"),
+    }
 }
 
 /// Takes the locks, runs the handler, runs it again where it must be.
@@ -147,14 +194,14 @@ fn execute(
     if tier == Tier::Memory && command.flags.contains(Flags::LONG) {
         return Err(offload(session, output, tier));
     }
-    // What this connection wrote before must be told before WATCH begins and before EXEC looks.
-    if matches!(command.name, "WATCH" | "EXEC") && !session.tx.is_clean() && !session.commit(output, tier) {
+    if session.batch.requests > 0 && needs_settled_writes(command) && !session.commit(output, tier) {
         return Err(Stop::Before(Next::Offload));
     }
     let wanted = wanted_locks(session, found, args);
     if let Some(wanted) = &wanted {
         lock(session, wanted, output, tier)?;
     }
+    session.state.note_reads(&session.instance.tracking, found, args);
     let started_us = session.now_us;
     let mut runs = 0;
     let outcome = loop {
@@ -201,7 +248,8 @@ fn note_end(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings
         loggable: !flags.contains(Flags::SKIP_SLOWLOG),
         fast: flags.contains(Flags::FAST),
     };
-    session.instance.observe.ended(&end, &session.state.client, args, settings);
+    let words = || secrets::shown(found, args);
+    session.instance.observe.ended(&end, &session.state.client, words, settings);
     if let Reply::Error(text) = reply {
         session.instance.observe.note_error_text(text);
     }
@@ -249,7 +297,7 @@ fn lock(session: &mut Session, wanted: &Wanted, output: &mut BytesMut, tier: Tie
 /// The locks a request needs before it runs; `None` for plain readers.
 fn wanted_locks(session: &Session, found: Entry, args: &[&[u8]]) -> Option<Wanted> {
     let flags = found.command.flags;
-    if flags.contains(Flags::EXCLUSIVE) {
+    if flags.contains(Flags::EXCLUSIVE) || tracking::begins(found, &session.instance.tracking) {
         return Some(Wanted::All);
     }
     // Who registers interest in keys looks at them afterwards under their locks: a writer that
@@ -259,7 +307,7 @@ fn wanted_locks(session: &Session, found: Entry, args: &[&[u8]]) -> Option<Wante
         return Some(Wanted::Some(sorted(stripes(found, args))));
     }
     if found.command.name == "EXEC" {
-        return session.state.multi.as_ref().map(|multi| multi.wanted(&session.state));
+        return session.state.multi.as_ref().map(|multi| multi.wanted(&session.state, &session.instance.tracking));
     }
     None
 }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::monitor::Monitors;
 use super::names::Names;
+use super::tracking::TrackingTable;
 use super::waiters::Waiters;
 use super::watch::WatchTable;
 use crate::acl::Acl;
 use crate::base::Result;
 use crate::config::{AppendFsync, Changes, Config, Unapplied};
 use crate::keyspace::Store;
-use crate::observe::Observations;
+use crate::observe::{Client, Observations};
+use crate::pubsub::Hub;
 use crate::storage::Engine;
 use crate::storage::durability::Syncer;
 
@@ -65,6 +68,12 @@ pub struct Instance {
     pub watch: Arc<WatchTable>,
     /// Blocked clients.
     pub waiters: Arc<Waiters>,
+    /// Who has subscribed to what.
+    pub pubsub: Arc<Hub<Client>>,
+    /// Which keys clients have copies of.
+    pub tracking: Arc<TrackingTable>,
+    /// Who is shown every command.
+    pub monitors: Monitors,
     pub control: Arc<dyn Control>,
     /// Whether the expiry task may delete (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,

@@ -7,6 +7,8 @@
 //!   its reply. `context.rs`, `request.rs`, `outcome.rs`: what a handler gets and gives.
 //! - `permission.rs`: the gate of users' permissions. `names.rs`: what commands are called.
 //! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `blocking.rs`, `waiters.rs`: waiting for keys.
+//! - `observer.rs`: what is told of commits, and to whom. `tracking/`: client-side caching.
+//!   `monitor.rs`: MONITOR. `secrets.rs`: what nobody is shown.
 //! - `instance.rs`: what all sessions share, and what commands ask of the server.
 //! - the families.
 
@@ -26,18 +28,22 @@ mod hash;
 mod hyperloglog;
 mod instance;
 pub mod keys;
+mod monitor;
 mod names;
 mod observer;
 pub mod outcome;
 pub mod permission;
+mod pubsub;
 pub mod reference;
 pub mod request;
+mod secrets;
 mod server;
 mod session;
 mod set;
 mod stream;
 mod string;
 pub mod table;
+mod tracking;
 mod transactions;
 pub mod usage;
 mod waiters;
@@ -46,6 +52,7 @@ mod watch;
 pub use blocking::{GiveUp, Wait};
 pub use connection::REDIS_VERSION;
 pub use instance::{Control, Instance, Process, Shutdown};
+pub use monitor::{Monitors, Source};
 pub use names::Names;
 pub use observer::attach;
 pub use permission::CATALOGUE;

@@ -1,33 +1,128 @@
-//! The one listener of commits: hands what happened to WATCH and to blocked clients.
+//! The one listener of commits: hands what happened to WATCH, to subscribers (messages and
+//! keyspace notifications), to client-side caches and to blocked clients.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::instance::Instance;
+use super::tracking::TrackingTable;
 use super::waiters::Waiters;
 use super::watch::WatchTable;
-use crate::keyspace::{Class, Commit, LockSet, Observer};
+use crate::config::{Config, EventClasses};
+use crate::keyspace::{Class, Commit, Event, LockSet, Observer, Told};
+use crate::observe::{Client, Observations};
+use crate::pubsub::{Hub, Kind};
+
+/// The classes of events, as the configuration and the keyspace call them.
+const CLASSES: [(EventClasses, Class); 12] = [
+    (EventClasses::GENERIC, Class::GENERIC),
+    (EventClasses::STRING, Class::STRING),
+    (EventClasses::LIST, Class::LIST),
+    (EventClasses::SET, Class::SET),
+    (EventClasses::HASH, Class::HASH),
+    (EventClasses::ZSET, Class::SORTED_SET),
+    (EventClasses::EXPIRED, Class::EXPIRED),
+    (EventClasses::EVICTED, Class::EVICTED),
+    (EventClasses::STREAM, Class::STREAM),
+    (EventClasses::MISS, Class::KEY_MISS),
+    (EventClasses::MODULE, Class::MODULE),
+    (EventClasses::NEW, Class::NEW),
+];
 
 struct Listener {
     watch: Arc<WatchTable>,
     waiters: Arc<Waiters>,
+    tracking: Arc<TrackingTable>,
+    pubsub: Arc<Hub<Client>>,
+    observe: Arc<Observations>,
+    config: Arc<Config>,
 }
 
 impl Observer for Listener {
     fn committed(&self, commit: &Commit, origin: u64, locks: &mut LockSet) {
         self.watch.committed(commit);
+        for told in &commit.told {
+            match told {
+                Told::Event(event) => self.announce(event),
+                Told::Message(message) => {
+                    let kind = if message.sharded { Kind::Shard } else { Kind::Channel };
+                    self.pubsub.publish(kind, &message.channel, &message.payload);
+                }
+            }
+        }
+        self.tracking.committed(commit, origin, &self.observe.clients);
+        // Last, because it hands locks over: until then what is told of a key keeps its order.
         self.waiters.committed(commit, origin, locks);
     }
 
+    /// None while nobody listens: who subscribes during a command may or may not hear of it.
     fn wanted(&self) -> Class {
-        Class::empty()
+        if !self.pubsub.has_listeners() {
+            return Class::empty();
+        }
+        wanted(self.config.load().notify_keyspace_events)
     }
 
     fn wants_touched(&self) -> bool {
-        !(self.watch.is_empty() && self.waiters.is_empty())
+        !self.watch.is_empty() || !self.waiters.is_empty() || self.tracking.in_use()
     }
+}
+
+impl Listener {
+    /// Publishes a keyspace notification, on the key's channel and on the event's.
+    fn announce(&self, event: &Event) {
+        let classes = self.config.load().notify_keyspace_events;
+        if !wanted(classes).intersects(event.class) {
+            return;
+        }
+        if classes.contains(EventClasses::KEYSPACE) {
+            let channel = channel("keyspace", event, &event.key);
+            self.pubsub.publish(Kind::Channel, &channel, &Bytes::from_static(event.name.as_bytes()));
+        }
+        if classes.contains(EventClasses::KEYEVENT) {
+            let channel = channel("keyevent", event, event.name.as_bytes());
+            self.pubsub.publish(Kind::Channel, &channel, &event.key);
+        }
+    }
+}
+
+/// The keyspace's classes that a setting turns on.
+fn wanted(classes: EventClasses) -> Class {
+    if !classes.intersects(EventClasses::KEYSPACE | EventClasses::KEYEVENT) {
+        return Class::empty();
+    }
+    let chosen = CLASSES.iter().filter(|(setting, _)| classes.contains(*setting));
+    chosen.fold(Class::empty(), |all, (_, class)| all | *class)
+}
+
+fn channel(what: &str, event: &Event, of: &[u8]) -> Bytes {
+    let mut channel = format!("__{what}@{}__:", event.db).into_bytes();
+    channel.extend_from_slice(of);
+    channel.into()
 }
 
 /// Connects the store's commits with those who want to know of them.
 pub fn attach(instance: &Instance) {
-    instance.store.observe(Arc::new(Listener { watch: instance.watch.clone(), waiters: instance.waiters.clone() }));
+    instance.store.observe(Arc::new(Listener {
+        watch: instance.watch.clone(),
+        waiters: instance.waiters.clone(),
+        tracking: instance.tracking.clone(),
+        pubsub: instance.pubsub.clone(),
+        observe: instance.observe.clone(),
+        config: instance.config.clone(),
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_wanted_on_some_channel_only() {
+        assert_eq!(wanted(EventClasses::GENERIC), Class::empty());
+        assert_eq!(wanted(EventClasses::GENERIC | EventClasses::KEYEVENT), Class::GENERIC);
+        let all = wanted(EventClasses::ALL | EventClasses::KEYSPACE);
+        assert_eq!(all, Class::all() - Class::KEY_MISS - Class::NEW);
+    }
 }

@@ -16,6 +16,7 @@ use super::blocking::{GiveUp, Wait};
 use super::dispatch;
 use super::instance::Instance;
 use super::table::Entry;
+use super::tracking::Tracked;
 use super::transactions::{Multi, Watched};
 use super::waiters::Waiting;
 use super::watch::Mark;
@@ -24,6 +25,7 @@ use crate::base::{Error, clock};
 use crate::config::{Reader, Settings};
 use crate::keyspace::{DatabaseIndex, LockSet, Tx, Wanted};
 use crate::observe::Client;
+use crate::pubsub::Subscriptions;
 use crate::resp::{self, Limits, Parsed, Protocol, Reply, RequestParser};
 use crate::storage::Tier;
 
@@ -31,6 +33,10 @@ use crate::storage::Tier;
 const REQUESTS_PER_COMMIT: u32 = 128;
 /// Output gathered before it is sent although more requests are waiting.
 const OUTPUT_BYTES_PER_RUN: usize = 1 << 20;
+/// Pushes moved into the output at once. The others stay shared with their other receivers.
+const PUSH_BYTES_PER_RUN: usize = 64 << 10;
+/// Keys beyond `tracking-table-max-keys` that one command lets go.
+const UNTRACKED_PER_COMMAND: usize = 128;
 
 /// What has to happen before the session can go on.
 #[derive(Debug)]
@@ -82,6 +88,12 @@ pub struct SessionState {
     pub watched: Vec<Watched>,
     /// Set when a watched key was touched.
     pub watch_mark: Mark,
+    pub subscriptions: Subscriptions,
+    /// What others sent goes out before the reply of the command that is being run: it gave
+    /// subscriptions up, so nothing of them may come after it.
+    pub pushes_first: bool,
+    /// Client-side caching.
+    pub tracked: Tracked,
 }
 
 /// A connection's session.
@@ -123,6 +135,9 @@ impl Session {
                 multi: None,
                 watched: Vec::new(),
                 watch_mark: Mark::default(),
+                subscriptions: Subscriptions::default(),
+                pushes_first: false,
+                tracked: Tracked::default(),
             },
             tx: Tx::new(instance.store.clone()),
             parser: RequestParser::default(),
@@ -215,8 +230,10 @@ impl Session {
         let next = self.run_requests(&mut parser, input, &mut consumed, output, tier, &settings);
         input.advance(consumed);
         self.parser = parser;
-        let now_ms = self.now_us / 1000;
-        self.state.client.last_active_ms.store(now_ms, Ordering::Relaxed);
+        self.state.client.input_bytes.store(input.len(), Ordering::Relaxed);
+        if consumed > 0 || !input.is_empty() || !output.is_empty() {
+            self.state.client.last_active_ms.store(self.now_us / 1000, Ordering::Relaxed);
+        }
         next
     }
 
@@ -234,6 +251,7 @@ impl Session {
         }
         self.batch.output_start = output.len();
         let outcome = loop {
+            self.attend_to_pushes(output, tier, settings);
             let rest = input.get(*consumed..).unwrap_or_default();
             match parser.parse(rest, self.limits(settings)) {
                 Ok(Parsed::Request { consumed: length }) => {
@@ -273,7 +291,45 @@ impl Session {
                 break Next::Send;
             }
         };
-        if self.commit(output, tier) { outcome } else { self.after_stall(outcome) }
+        if !self.commit(output, tier) {
+            return self.after_stall(outcome);
+        }
+        self.take_pushes(output);
+        outcome
+    }
+
+    /// Between two requests: lets go of keys that are tracked beyond the limit, and gives what others
+    /// have sent its place before the next reply.
+    fn attend_to_pushes(&mut self, output: &mut BytesMut, tier: Tier, settings: &Settings) {
+        let tracking = &self.instance.tracking;
+        if tracking.exceeds(settings.tracking_table_max_keys) {
+            let clients = &self.instance.observe.clients;
+            tracking.shrink(settings.tracking_table_max_keys, UNTRACKED_PER_COMMAND, clients);
+        }
+        // Without a request to commit, locks that were waited for stay where they are.
+        let commits = self.batch.requests > 0 && (self.state.hears_itself() || !self.state.client.outbox.is_empty());
+        if commits {
+            self.commit(output, tier);
+        }
+        if self.batch.requests == 0 {
+            self.take_pushes(output);
+        }
+    }
+
+    /// Moves what others have sent into the output, in its order and behind all replies so far, whose
+    /// commit must be done: were it to fail, they would be written again.
+    pub fn take_pushes(&mut self, output: &mut BytesMut) {
+        self.move_pushes(output, PUSH_BYTES_PER_RUN);
+    }
+
+    fn move_pushes(&mut self, output: &mut BytesMut, most_bytes: usize) {
+        debug_assert!(self.batch.requests <= 1, "pushes between replies that may have to change");
+        let outbox = &self.state.client.outbox;
+        if !outbox.is_empty() {
+            let protocol = self.state.protocol;
+            outbox.take(most_bytes, |push| push.write(protocol, output));
+            self.batch.output_start = output.len();
+        }
     }
 
     /// The commit has to be tried again where waiting is allowed; what was to come after it
@@ -307,14 +363,29 @@ impl Session {
         true
     }
 
-    /// Writes a reply, unless the client wants none.
+    /// Writes a reply, unless the client wants none. A confirmation of a subscription is no reply.
     pub(super) fn answer(&mut self, reply: &Reply, output: &mut BytesMut) {
-        match self.state.reply_mode {
-            ReplyMode::On => resp::write(reply, self.state.protocol, output),
-            ReplyMode::Off => {}
-            ReplyMode::SkipNext => self.state.reply_mode = ReplyMode::Skip,
-            ReplyMode::Skip => self.state.reply_mode = ReplyMode::On,
+        if std::mem::take(&mut self.state.pushes_first) {
+            self.move_pushes(output, usize::MAX);
         }
+        let mode = self.state.reply_mode;
+        if mode == ReplyMode::On || matches!(reply, Reply::Several(_) | Reply::Push(_)) {
+            resp::write(reply, self.state.protocol, output);
+        }
+        self.state.reply_mode = match mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            mode => mode,
+        };
+    }
+}
+
+impl SessionState {
+    /// Gives up all that brings messages: subscriptions, tracking, MONITOR.
+    pub(super) fn hear_nothing(&mut self, instance: &Instance) {
+        self.leave_channels(&instance.pubsub);
+        self.stop_tracking(&instance.tracking);
+        self.stop_monitoring(&instance.monitors);
     }
 }
 
@@ -322,5 +393,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.tx.abandon();
         self.state.unwatch(&self.instance.watch);
+        self.state.hear_nothing(&self.instance);
     }
 }

@@ -24,6 +24,8 @@ static FAMILIES: &[&[Command]] = &[
     super::generic::COMMANDS,
     super::hash::COMMANDS,
     super::hyperloglog::COMMANDS,
+    super::monitor::COMMANDS,
+    super::pubsub::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,
     super::stream::COMMANDS,

@@ -9,14 +9,16 @@ use super::command::{Command, Flags, Group, flags};
 use super::context::Context;
 use super::dispatch::{error_reply, owned};
 use super::grammar::{Access, key};
+use super::monitor::Source;
 use super::outcome::Outcome;
 use super::permission;
 use super::request::Args;
 use super::session::SessionState;
 use super::table::Entry;
+use super::tracking::{self, TrackingTable};
 use super::watch::WatchTable;
 use crate::acl::{Denial, Place};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, clock};
 use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Wanted, sorted};
 use crate::resp::Reply;
 
@@ -105,6 +107,11 @@ impl Multi {
         self.queued.len()
     }
 
+    /// How many bytes the queued commands take.
+    pub fn bytes(&self) -> usize {
+        self.queued.iter().flat_map(|queued| &queued.args).map(|arg| arg.len() + size_of::<Bytes>()).sum()
+    }
+
     /// Whether none is queued.
     pub fn is_empty(&self) -> bool {
         self.queued.is_empty()
@@ -112,8 +119,9 @@ impl Multi {
 
     /// The locks of all keys, watched ones included: nobody may change those between the
     /// check and the commit.
-    pub(super) fn wanted(&self, state: &SessionState) -> Wanted {
-        if self.queued.iter().any(|queued| queued.entry.command.flags.contains(Flags::EXCLUSIVE)) {
+    pub(super) fn wanted(&self, state: &SessionState, table: &TrackingTable) -> Wanted {
+        let exclusive = |entry: Entry| entry.command.flags.contains(Flags::EXCLUSIVE) || tracking::begins(entry, table);
+        if self.queued.iter().any(|queued| exclusive(queued.entry)) {
             return Wanted::All;
         }
         let mut stripes: Stripes = state.watched.iter().map(|watched| Stripe::of(&watched.key)).collect();
@@ -230,6 +238,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     context.session.multi = None;
     let mut replies = Vec::with_capacity(multi.queued.len());
     let mut denials: Vec<(&Queued, Denial)> = Vec::new();
+    let mut ran: Vec<(&Queued, DatabaseIndex)> = Vec::with_capacity(multi.queued.len());
     for queued in &multi.queued {
         if let Err(denial) = may_still_run(context.session, queued) {
             denials.push((queued, denial));
@@ -237,7 +246,10 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
             continue;
         }
         match run_queued(context, queued) {
-            Ok(reply) => replies.push(reply),
+            Ok(reply) => {
+                replies.push(reply);
+                ran.push((queued, context.session.db));
+            }
             Err(error) => {
                 // To be run again as a whole, from the state before.
                 context.session.multi = Some(multi);
@@ -252,7 +264,20 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
         let (instance, session) = (context.instance, &context.session);
         permission::note_denial(instance, session, queued.entry, &queued.words(), denial, Place::Multi);
     }
+    show(context, &ran);
     Ok(Reply::Array(replies).into())
+}
+
+/// Shows what was run to those who watch: only now is it sure that it is not run again.
+fn show(context: &Context<'_>, ran: &[(&Queued, DatabaseIndex)]) {
+    let monitors = &context.instance.monitors;
+    if monitors.is_empty() {
+        return;
+    }
+    let now_us = clock::now_us();
+    for (queued, db) in ran {
+        monitors.show(now_us, *db, Source::Client(&context.session.client), queued.entry, &queued.words());
+    }
 }
 
 /// Whether the user may still run what it queued.
@@ -280,6 +305,7 @@ fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
 fn run_queued(context: &mut Context<'_>, queued: &Queued) -> Result<Reply> {
     let savepoint = context.tx.savepoint();
     let args = queued.words();
+    context.session.note_reads(&context.instance.tracking, queued.entry, &args);
     let mut inner = Context {
         tx: context.tx,
         session: context.session,

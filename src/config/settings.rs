@@ -12,8 +12,6 @@ use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_
 
 // What is not built yet. Who builds it takes the calls with its reason away below.
 const NO_TLS: &str = "this version speaks no TLS yet";
-const NO_EVENTS: &str = "this version publishes no keyspace events yet";
-const NO_TRACKING: &str = "this version has no client-side caching yet";
 const NO_SCRIPTS: &str = "this version runs no scripts yet";
 const NO_SNAPSHOTS: &str = "this version writes no RDB files yet";
 const NO_METRICS: &str = "this version has no metrics port yet";
@@ -187,7 +185,7 @@ settings! {
         maxmemory_clients: SizeOrPercent =
             Parameter::new("maxmemory-clients", Kind::SizeOrPercent, "0");
         /// How many keys are remembered for client-side caching; 0 is no limit.
-        tracking_table_max_keys: usize = integer("tracking-table-max-keys", 0, LONG, "1000000").not_yet(NO_TRACKING);
+        tracking_table_max_keys: usize = integer("tracking-table-max-keys", 0, LONG, "1000000");
     }
     Memory {
         /// The memory of the whole process: caches, write buffers, clients, scripts. Data beyond it
@@ -231,7 +229,7 @@ settings! {
         /// The keyspace events to publish: K (by key) or E (by event), and classes: g $ l s h z x e t d,
         /// A for all of these, m for misses, n for new keys. Empty publishes none.
         notify_keyspace_events: EventClasses =
-            Parameter::new("notify-keyspace-events", Kind::Events, "").not_yet(NO_EVENTS);
+            Parameter::new("notify-keyspace-events", Kind::Events, "");
     }
     Encodings {
         /// The most fields of a hash that OBJECT ENCODING calls a listpack.

@@ -37,6 +37,23 @@ pub struct Event {
     pub key: Bytes,
 }
 
+/// A message that a command publishes: said once, when its writes are true, however often the
+/// command had to be run.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub channel: Bytes,
+    pub payload: Bytes,
+    /// To a shard channel.
+    pub sharded: bool,
+}
+
+/// What is told of a commit, in the order in which its commands told it.
+#[derive(Debug, Clone)]
+pub enum Told {
+    Event(Event),
+    Message(Message),
+}
+
 /// A key whose value changed.
 #[derive(Debug, Clone)]
 pub struct Touched {
@@ -49,7 +66,7 @@ pub struct Touched {
 #[derive(Debug, Default)]
 pub struct Commit {
     pub touched: Vec<Touched>,
-    pub events: Vec<Event>,
+    pub told: Vec<Told>,
     /// Databases whose whole contents changed (flushed or swapped).
     pub replaced: Vec<DatabaseIndex>,
 }
@@ -57,7 +74,7 @@ pub struct Commit {
 impl Commit {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.events.is_empty() && self.replaced.is_empty()
+        self.touched.is_empty() && self.told.is_empty() && self.replaced.is_empty()
     }
 }
 

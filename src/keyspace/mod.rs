@@ -24,7 +24,7 @@ mod walk;
 
 pub use databases::{DatabaseIndex, Databases};
 pub use edit::Kind;
-pub use events::{Class, Commit, Event, Observer, Touched};
+pub use events::{Class, Commit, Event, Message, Observer, Told, Touched};
 pub use expiry::ExpireElements;
 pub use key::Key;
 pub use locks::{LockSet, Locks, Stripe, Stripes, Wanted, sorted};

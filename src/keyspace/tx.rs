@@ -16,7 +16,7 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::databases::DatabaseIndex;
-use super::events::{Class, Commit, Event, Touched};
+use super::events::{Class, Commit, Event, Message, Told, Touched};
 use super::key::Key;
 use super::locks::{LockSet, Stripe};
 use super::store::Store;
@@ -82,7 +82,7 @@ enum Undo {
 #[derive(Debug, Clone, Copy)]
 pub struct Savepoint {
     undo: usize,
-    events: usize,
+    told: usize,
     touched: usize,
     cleared: usize,
     reclaims: usize,
@@ -638,9 +638,14 @@ impl Tx {
     /// Something with a name happened to a key.
     pub fn notify(&mut self, class: Class, name: &'static str, key: &Key) {
         if self.wanted_events.intersects(class) {
-            let name = Event { class, name, db: key.db, key: Bytes::copy_from_slice(key.user_key()) };
-            self.commit.events.push(name);
+            let event = Event { class, name, db: key.db, key: Bytes::copy_from_slice(key.user_key()) };
+            self.commit.told.push(Told::Event(event));
         }
+    }
+
+    /// Publishes a message when the commit is true.
+    pub fn publish_message(&mut self, message: Message) {
+        self.commit.told.push(Told::Message(message));
     }
 
     // ---- running again -----------------------------------------------------------
@@ -649,7 +654,7 @@ impl Tx {
     pub fn savepoint(&self) -> Savepoint {
         Savepoint {
             undo: self.undo.len(),
-            events: self.commit.events.len(),
+            told: self.commit.told.len(),
             touched: self.commit.touched.len(),
             cleared: self.cleared.len(),
             reclaims: self.reclaims.len(),
@@ -680,7 +685,7 @@ impl Tx {
                 None => break,
             }
         }
-        self.commit.events.truncate(to.events);
+        self.commit.told.truncate(to.told);
         self.commit.touched.truncate(to.touched);
         self.commit.replaced.truncate(to.replaced);
         self.cleared.truncate(to.cleared);
@@ -709,7 +714,7 @@ impl Tx {
         self.flushed.clear();
         self.databases = None;
         self.commit.touched.clear();
-        self.commit.events.clear();
+        self.commit.told.clear();
         self.commit.replaced.clear();
         self.undo.clear();
     }

@@ -4,13 +4,16 @@
 
 mod clients;
 pub mod latency;
+mod limits;
 pub mod memory;
+mod outbox;
 mod rates;
 mod slow_log;
 mod stats;
 
-pub use clients::{Client, ClientKind, Clients, Pause};
+pub use clients::{Client, ClientKind, Clients, Pause, Tracking};
 pub use latency::Spikes;
+pub use outbox::Outbox;
 pub use rates::Rates;
 pub use slow_log::{SlowEntry, SlowLog};
 pub use stats::{CommandFigures, Stats};
@@ -18,6 +21,7 @@ pub use stats::{CommandFigures, Stats};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::base::{Error, Result};
 use crate::config::Settings;
@@ -71,13 +75,19 @@ impl Observations {
         }
     }
 
-    /// A command was run.
-    pub fn ended(&self, end: &CommandEnd, client: &Client, args: &[&[u8]], settings: &Settings) {
+    /// A command was run; `words` are those of its request that may be shown.
+    pub fn ended<'a>(
+        &self,
+        end: &CommandEnd,
+        client: &Client,
+        words: impl FnOnce() -> SmallVec<[&'a [u8]; 8]>,
+        settings: &Settings,
+    ) {
         self.stats.ended(end, settings.latency_tracking);
         client.last_command.store(end.command as u32, Ordering::Relaxed);
         let slow = u64::try_from(settings.slowlog_log_slower_than);
         if end.loggable && slow.is_ok_and(|limit_us| end.duration_us >= limit_us) {
-            self.log_slow(end, client, args, settings.slowlog_max_len);
+            self.log_slow(end, client, &words(), settings.slowlog_max_len);
         }
         let threshold_ms = settings.latency_monitor_threshold;
         if threshold_ms > 0 && end.duration_us / 1000 >= threshold_ms {

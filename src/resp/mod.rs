@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `request` | the incremental, zero-copy parser of requests and its limits |
 //! | `reply` | what a command answers, in RESP3's terms |
+//! | `push` | what is sent that is no reply |
 //! | `write` | replies to bytes, downgraded for RESP2 |
 //! | `parse` | bytes to replies: tests, tools, a replica's link |
 //! | `error` | the ways to break the protocol, in Redis' words |
@@ -16,12 +17,14 @@
 
 pub mod error;
 pub mod parse;
+pub mod push;
 pub mod reply;
 pub mod request;
 pub mod write;
 
 pub use error::{ProtocolError, ReplyError};
 pub use parse::parse_reply;
+pub use push::Push;
 pub use reply::{Attributed, Reply, VerbatimFormat};
 pub use request::{Limits, Parsed, RequestParser, Span};
 pub use write::{Output, encode_command, write, write_command};

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::base::{Result, clock};
 use crate::commands::Instance;
+use crate::config::Settings;
+use crate::observe::ClientKind;
 
 /// How often deadlines are looked at. Events must fire within a second.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -14,6 +16,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
 const KEYS_PER_EXPIRY_STEP: usize = 4096;
 /// How often clients and the disk are looked at.
 const CARE_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that has been idle for so long gives its buffers back.
+const REST_AFTER_MS: u64 = 2000;
+/// Keys beyond `tracking-table-max-keys` that are let go in one step.
+const UNTRACKED_PER_STEP: usize = 1024;
 /// After a failure a task rests this long.
 const REST: Duration = Duration::from_secs(1);
 
@@ -83,9 +89,7 @@ pub(super) async fn care(instance: Arc<Instance>) {
         tokio::time::sleep(CARE_INTERVAL).await;
         instance.observe.rates.sample(&instance.observe.stats, clock::monotonic_us());
         let settings = instance.config.snapshot();
-        if settings.timeout > 0 {
-            close_idle(&instance, u64::from(settings.timeout) * 1000);
-        }
+        look_after_clients(&instance, &settings);
         let why = shortage(&settings);
         if why.is_some() != refused {
             refused = why.is_some();
@@ -98,19 +102,29 @@ pub(super) async fn care(instance: Arc<Instance>) {
     }
 }
 
-fn close_idle(instance: &Instance, timeout_ms: u64) {
+/// Closes clients that are idle or leave too much unread, has those at rest give their buffers back,
+/// and keeps what is remembered for their caches within its limit.
+fn look_after_clients(instance: &Instance, settings: &Settings) {
     let now_ms = clock::now_ms();
-    for client in instance.observe.clients.all() {
+    let timeout_ms = u64::from(settings.timeout) * 1000;
+    let clients = &instance.observe.clients;
+    for client in clients.all() {
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
-        let exempt = client.blocked.load(Ordering::Relaxed) || client.kind() != crate::observe::ClientKind::Normal;
-        if idle_ms > timeout_ms && !exempt {
+        let exempt = client.blocked.load(Ordering::Relaxed) || client.kind() != ClientKind::Normal;
+        if timeout_ms > 0 && idle_ms > timeout_ms && !exempt {
             client.kill();
         }
+        if idle_ms >= REST_AFTER_MS && client.input_capacity.load(Ordering::Relaxed) > 0 {
+            client.ask_to_rest();
+        }
+        client.check_output();
     }
+    let most_keys = settings.tracking_table_max_keys;
+    while instance.tracking.shrink(most_keys, UNTRACKED_PER_STEP, clients) {}
 }
 
 /// Why writes must wait for space, if they must.
-fn shortage(settings: &crate::config::Settings) -> Option<String> {
+fn shortage(settings: &Settings) -> Option<String> {
     let found = rustix::fs::statvfs(settings.dir.path()).ok()?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     (free < settings.min_free_disk).then(|| {

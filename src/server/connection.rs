@@ -19,6 +19,8 @@ use crate::storage::pool::Pool;
 const INPUT_BYTES: usize = 16 << 10;
 /// The most that is reserved at once for an announced argument that has not arrived.
 const INPUT_STEP_BYTES: usize = 1 << 20;
+/// What remains of it while a connection rests.
+const RESTING_INPUT_BYTES: usize = 64;
 /// An idle connection keeps no more output space than this.
 const KEPT_OUTPUT_BYTES: usize = 64 << 10;
 
@@ -100,7 +102,7 @@ async fn converse<S: Stream>(
             }
             Next::Block { until_ms } => {
                 send(stream, &mut talk, client, instance).await?;
-                match wait(stream, &mut talk, until_ms, client).await? {
+                match wait(stream, &mut talk, until_ms, client, instance).await? {
                     None => talk.session.answer_call(),
                     Some(why) => talk.session.give_up(why, &mut talk.input, &mut talk.output),
                 }
@@ -145,11 +147,14 @@ async fn send<S: Stream>(
         return Err(End::Server);
     }
     instance.observe.stats.output_bytes.add(talk.output.len() as u64);
+    client.output_capacity.store(talk.output.capacity(), Ordering::Relaxed);
+    client.begin_output(talk.output.len());
     tokio::select! {
         biased;
-        sent = stream.write_all(&talk.output) => sent.map_err(End::Broken)?,
         () = killed(client) => return Err(End::Server),
+        sent = stream.write_all(&talk.output) => sent.map_err(End::Broken)?,
     }
+    client.end_output();
     talk.output.clear();
     if talk.output.capacity() > KEPT_OUTPUT_BYTES {
         talk.output = BytesMut::new();
@@ -157,7 +162,8 @@ async fn send<S: Stream>(
     if client.closes_after_reply() { Err(End::Server) } else { Ok(()) }
 }
 
-/// Reads more of the client's requests.
+/// Reads more of the client's requests, or comes back without when there is something to send that
+/// it did not ask for.
 async fn receive<S: Stream>(
     stream: &mut S,
     talk: &mut Conversation,
@@ -168,17 +174,20 @@ async fn receive<S: Stream>(
     if talk.input.is_empty() && talk.input.capacity() > INPUT_STEP_BYTES {
         talk.input = BytesMut::with_capacity(INPUT_BYTES);
     }
-    talk.input.reserve(missing.clamp(INPUT_BYTES / 2, INPUT_STEP_BYTES));
+    let room = if client.is_resting() { RESTING_INPUT_BYTES } else { INPUT_BYTES / 2 };
+    talk.input.reserve(missing.clamp(room, INPUT_STEP_BYTES));
     let received = tokio::select! {
         biased;
         received = stream.read_buf(&mut talk.input) => received.map_err(End::Broken)?,
-        () = killed(client) => return Err(End::Server),
+        () = called(client) => return if client.is_killed() { Err(End::Server) } else { rest(talk, client) },
     };
     if received == 0 {
         return Err(End::Client);
     }
     instance.observe.stats.input_bytes.add(received as u64);
-    client.input_bytes.store(talk.input.capacity(), Ordering::Relaxed);
+    client.wake_up();
+    client.input_bytes.store(talk.input.len(), Ordering::Relaxed);
+    client.input_capacity.store(talk.input.capacity().next_multiple_of(INPUT_BYTES), Ordering::Relaxed);
     if talk.input.remaining() as u64 > instance.config.load().client_query_buffer_limit {
         tracing::warn!(client = client.id, "query buffer limit exceeded: closing");
         return Err(End::Server);
@@ -187,12 +196,13 @@ async fn receive<S: Stream>(
 }
 
 /// Waits until the session's blocking command is called (`None`) or gives up. What the client
-/// sends meanwhile is kept for later; that it hangs up is noticed.
+/// sends meanwhile is kept for later, what others send it goes out; that it hangs up is noticed.
 async fn wait<S: Stream>(
     stream: &mut S,
     talk: &mut Conversation,
     until_ms: Option<u64>,
     client: &Client,
+    instance: &Instance,
 ) -> Result<Option<GiveUp>, End> {
     let left = until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(clock::now_ms())));
     let mut time = std::pin::pin!(async {
@@ -211,6 +221,11 @@ async fn wait<S: Stream>(
         if talk.session.is_called() {
             return Ok(None);
         }
+        if !client.outbox.is_empty() {
+            talk.session.take_pushes(&mut talk.output);
+            send(stream, talk, client, instance).await?;
+            continue;
+        }
         let has_room = talk.input.len() < INPUT_STEP_BYTES;
         if has_room {
             talk.input.reserve(INPUT_BYTES / 2);
@@ -228,6 +243,31 @@ async fn wait<S: Stream>(
     }
 }
 
+/// Gives an idle connection's buffers back, if that was what it was called for.
+fn rest(talk: &mut Conversation, client: &Client) -> Result<(), End> {
+    if client.rests_if_asked() && talk.input.is_empty() {
+        talk.input = BytesMut::new();
+        talk.output = BytesMut::new();
+        client.input_capacity.store(0, Ordering::Relaxed);
+        client.output_capacity.store(0, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Resolves when the client is to be closed, others have sent it something, or it may rest.
+async fn called(client: &Client) {
+    while !client.is_called() {
+        client.bell.notified().await;
+    }
+}
+
+/// Resolves when the client is to be closed or others have sent it something.
+async fn killed_or_sent_to(client: &Client) {
+    while !client.is_killed() && client.outbox.is_empty() {
+        client.bell.notified().await;
+    }
+}
+
 /// Resolves when the client is to be closed at once.
 async fn killed(client: &Client) {
     while !client.is_killed() {
@@ -235,12 +275,12 @@ async fn killed(client: &Client) {
     }
 }
 
-/// Waits for the end of a pause.
+/// Waits for the end of a pause, or until others have sent the client something.
 async fn pause(until_ms: u64, client: &Client, instance: &Instance) {
     let left = Duration::from_millis(until_ms.saturating_sub(clock::now_ms()));
     tokio::select! {
         () = tokio::time::sleep(left) => {}
         () = instance.observe.clients.unpaused.notified() => {}
-        () = killed(client) => {}
+        () = killed_or_sent_to(client) => {}
     }
 }

@@ -136,6 +136,9 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         names,
         watch: Arc::default(),
         waiters: Arc::default(),
+        pubsub: Arc::default(),
+        tracking: Arc::default(),
+        monitors: commands::Monitors::default(),
         control: controller.clone(),
         active_expiry: AtomicBool::new(true),
         syncer: syncer.clone(),
@@ -143,6 +146,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         config,
         store: store.clone(),
     });
+    instance.observe.clients.limit_output(&settings.client_output_buffer_limit);
     commands::attach(&instance);
     let door = Door { instance: instance.clone(), pool: pool.clone() };
     // Before anybody can connect: whoever got an answer may ask the process to stop.

@@ -15,12 +15,18 @@ use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
 use crate::commands::session::ReplyMode;
 use crate::commands::table::TABLE;
+use crate::commands::tracking;
+use crate::commands::transactions::Multi;
 use crate::commands::usage::help;
-use crate::observe::{Client, ClientKind, Pause};
+use crate::observe::{Client, ClientKind, Pause, Tracking};
 use crate::resp::Reply;
 
 /// The subcommands of CLIENT.
 pub(super) static SUBCOMMANDS: &[Command] = &[
+    tracking::CACHING,
+    tracking::GETREDIR,
+    tracking::TRACKING,
+    tracking::TRACKINGINFO,
     Command {
         name: "GETNAME",
         summary: "Tells the name this connection was given.",
@@ -291,16 +297,24 @@ fn kind(word: &[u8]) -> Result<Option<ClientKind>> {
     }
 }
 
+/// The least and the most that `rbs` of CLIENT LIST tells: the size of Redis' fixed reply buffer.
+const REPLY_BUFFER_BYTES: (usize, usize) = (1 << 10, 16 << 10);
+/// The most that `argv-mem` tells: arguments lie in the query buffer and cost nothing apart.
+const ARGUMENT_BYTES: usize = 16 << 10;
+
 /// One line of CLIENT LIST.
 pub(in crate::commands) fn describe(client: &Client, now_ms: u64) -> String {
     let seconds_since = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let command = TABLE.entries().get(client.last_command.load(Ordering::Relaxed) as usize);
     let queued = client.queued.load(Ordering::Relaxed);
+    let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
+    let query = load(&client.input_bytes);
+    let reply_buffer = load(&client.output_capacity).clamp(REPLY_BUFFER_BYTES.0, REPLY_BUFFER_BYTES.1);
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
-         qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=1024 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} \
-         user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} \
+         qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events=r cmd={} user={} \
+         redir={} resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
         client.local_address,
@@ -310,16 +324,23 @@ pub(in crate::commands) fn describe(client: &Client, now_ms: u64) -> String {
         seconds_since(client.last_active_ms.load(Ordering::Relaxed)),
         flag_letters(client, queued >= 0),
         client.db.load(Ordering::Relaxed),
-        client.channels.load(Ordering::Relaxed),
-        client.patterns.load(Ordering::Relaxed),
-        client.shard_channels.load(Ordering::Relaxed),
+        load(&client.channels),
+        load(&client.patterns),
+        load(&client.shard_channels),
         queued,
-        client.watching.load(Ordering::Relaxed),
-        client.input_bytes.load(Ordering::Relaxed),
-        client.output_bytes.load(Ordering::Relaxed),
-        client.input_bytes.load(Ordering::Relaxed) + client.output_bytes.load(Ordering::Relaxed),
+        query,
+        load(&client.input_capacity).saturating_sub(query),
+        query.min(ARGUMENT_BYTES),
+        load(&client.queued_bytes),
+        reply_buffer,
+        reply_buffer,
+        load(&client.output_bytes),
+        client.outbox.len(),
+        client.outbox.bytes(),
+        client.memory_bytes(),
         command.map_or("NULL", |entry| &entry.name),
         text(&client.user.read()),
+        client.redirection(),
         client.protocol.load(Ordering::Relaxed),
         text(&client.library_name.read()),
         text(&client.library_version.read()),
@@ -327,10 +348,15 @@ pub(in crate::commands) fn describe(client: &Client, now_ms: u64) -> String {
 }
 
 fn flag_letters(client: &Client, in_multi: bool) -> String {
+    let tracking = client.tracking();
     let flags = [
+        (client.monitoring.load(Ordering::Relaxed), 'O'),
         (client.kind() == ClientKind::PubSub, 'P'),
         (in_multi, 'x'),
         (client.blocked.load(Ordering::Relaxed), 'b'),
+        (tracking.contains(Tracking::ON), 't'),
+        (tracking.contains(Tracking::BROKEN_REDIRECT), 'R'),
+        (tracking.contains(Tracking::BROADCAST), 'B'),
         (client.closes_after_reply(), 'c'),
         (client.local_address.ends_with(":0"), 'U'),
         (client.no_evict.load(Ordering::Relaxed), 'e'),
@@ -510,5 +536,7 @@ impl crate::commands::session::SessionState {
         let queued = self.multi.as_ref().map_or(-1, |multi| multi.len() as i64);
         self.client.queued.store(queued, Ordering::Relaxed);
         self.client.watching.store(self.watched.len(), Ordering::Relaxed);
+        let queued_bytes = self.multi.as_ref().map_or(0, Multi::bytes);
+        self.client.queued_bytes.store(queued_bytes, Ordering::Relaxed);
     }
 }

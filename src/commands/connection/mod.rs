@@ -4,6 +4,7 @@
 mod client;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub(super) use client::describe;
 
@@ -156,6 +157,10 @@ fn ping(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     if !args.is_empty() {
         return Err(ClientError::Arity(context.command_name().into()).into());
     }
+    if context.session.only_listens() {
+        let message = message.map_or(Reply::Static(""), Reply::copy);
+        return Ok(Reply::array([Reply::Static("pong"), message]).into());
+    }
     Ok(message.map_or_else(|| Reply::simple("PONG"), Reply::copy).into())
 }
 
@@ -173,9 +178,12 @@ fn select(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
 fn reset(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     let state = &mut *context.session;
     state.reset_transaction(&context.instance.watch);
+    state.hear_nothing(context.instance);
     state.select(0);
     state.speak(Protocol::Resp2);
     state.reply_mode = ReplyMode::On;
+    state.client.no_evict.store(false, Ordering::Relaxed);
+    state.client.no_touch.store(false, Ordering::Relaxed);
     let user = context.instance.acl.default_user().clone();
     let authenticated = user.is_open();
     state.become_user(user, authenticated);
@@ -251,13 +259,13 @@ impl SessionState {
     /// Works on another database from now on.
     fn select(&mut self, db: u32) {
         self.db = db;
-        self.client.db.store(db, std::sync::atomic::Ordering::Relaxed);
+        self.client.db.store(db, Ordering::Relaxed);
     }
 
     /// Speaks another protocol from now on, the reply under way included.
     fn speak(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         let version = protocol.version().unsigned_abs() as u32;
-        self.client.protocol.store(version, std::sync::atomic::Ordering::Relaxed);
+        self.client.protocol.store(version, Ordering::Relaxed);
     }
 }

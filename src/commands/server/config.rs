@@ -85,6 +85,7 @@ fn set(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let allowed = context.settings.enable_protected_configs.allows(context.session.client.local);
     let changed = context.instance.config.set(&pairs, allowed, &mut |changes| context.instance.apply(changes));
     changed.map_err(|error| Error::client(error.to_string()))?;
+    context.instance.observe.clients.limit_output(&context.instance.config.load().client_output_buffer_limit);
     Ok(Outcome::ok())
 }
 

@@ -14,7 +14,8 @@ use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
 use crate::commands::table::TABLE;
 use crate::config::Settings;
-use crate::observe::{latency, memory};
+use crate::observe::{Client, ClientKind, latency, memory};
+use crate::pubsub::Kind;
 use crate::resp::Reply;
 use crate::storage::Family;
 
@@ -115,13 +116,15 @@ fn clients(report: &Report<'_>, out: &mut String) {
     let blocked = all.iter().filter(|client| client.blocked.load(Ordering::Relaxed)).count();
     let largest =
         |bytes: fn(&crate::observe::Client) -> usize| all.iter().map(|client| bytes(client)).max().unwrap_or(0);
+    let subscribers = all.iter().filter(|client| client.kind() == ClientKind::PubSub).count();
     field(out, "connected_clients", clients.len());
     field(out, "cluster_connections", 0);
     field(out, "maxclients", report.settings.maxclients);
     field(out, "client_recent_max_input_buffer", largest(|client| client.input_bytes.load(Ordering::Relaxed)));
-    field(out, "client_recent_max_output_buffer", largest(|client| client.output_bytes.load(Ordering::Relaxed)));
+    field(out, "client_recent_max_output_buffer", largest(Client::waiting_bytes));
     field(out, "blocked_clients", blocked);
-    field(out, "tracking_clients", 0);
+    field(out, "tracking_clients", report.instance.tracking.figures().clients);
+    field(out, "pubsub_clients", subscribers);
     field(out, "clients_in_timeout_table", blocked);
 }
 
@@ -131,14 +134,7 @@ fn memory_section(report: &Report<'_>, out: &mut String) {
     let used = memory::allocated_bytes();
     let resident = memory::resident_bytes();
     let budget = report.instance.control.memory_budget_bytes();
-    let clients: usize = report
-        .instance
-        .observe
-        .clients
-        .all()
-        .iter()
-        .map(|client| client.input_bytes.load(Ordering::Relaxed) + client.output_bytes.load(Ordering::Relaxed))
-        .sum();
+    let clients: usize = report.instance.observe.clients.all().iter().map(|client| client.memory_bytes()).sum();
     field(out, "used_memory", used);
     field(out, "used_memory_human", human(used));
     field(out, "used_memory_rss", resident);
@@ -201,6 +197,7 @@ fn stats(report: &Report<'_>, out: &mut String) {
     let observe = &report.instance.observe;
     let stats = &observe.stats;
     let counters = &report.instance.store.counters;
+    let tracking = report.instance.tracking.figures();
     let cache = report.instance.store.cache().figures();
     field(out, "total_connections_received", stats.connections.sum());
     field(out, "total_commands_processed", stats.calls());
@@ -213,13 +210,17 @@ fn stats(report: &Report<'_>, out: &mut String) {
     field(out, "expired_keys", counters.expired_keys.load(Ordering::Relaxed));
     field(out, "expired_subkeys", counters.expired_fields.load(Ordering::Relaxed));
     field(out, "evicted_keys", 0);
-    field(out, "evicted_clients", 0);
+    field(out, "evicted_clients", observe.clients.evicted.load(Ordering::Relaxed));
     field(out, "keyspace_hits", counters.hits.sum());
     field(out, "keyspace_misses", counters.misses.sum());
     field(out, "record_cache_hits", cache.hits);
     field(out, "record_cache_misses", cache.misses);
-    field(out, "pubsub_channels", 0);
-    field(out, "pubsub_patterns", 0);
+    field(out, "pubsub_channels", report.instance.pubsub.count(Kind::Channel));
+    field(out, "pubsub_patterns", report.instance.pubsub.count(Kind::Pattern));
+    field(out, "pubsubshard_channels", report.instance.pubsub.count(Kind::Shard));
+    field(out, "tracking_total_keys", tracking.keys);
+    field(out, "tracking_total_items", tracking.items);
+    field(out, "tracking_total_prefixes", tracking.prefixes);
     let refused = |reason| report.instance.acl.log.refused(reason);
     field(out, "acl_access_denied_auth", refused(Reason::Auth));
     field(out, "acl_access_denied_cmd", refused(Reason::Command));
