@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::command::{Command, Group, flags};
+use super::command::{Category, Command, Group, flags};
 use super::context::Context;
 use super::grammar::{Access, key, pattern, text};
 use super::outcome::Outcome;
@@ -126,6 +126,7 @@ static SUBCOMMANDS: &[Command] = &[
         since: "6.2.0",
         complexity: "O(1)",
         flags: flags!(LOADING | STALE),
+        categories: Some(Category::empty()),
         run: help,
         ..Command::of(Group::PubSub)
     },

@@ -1,3 +1,5 @@
+//! Tests of the tracking table: who is told of what.
+
 use super::*;
 
 const HERE: u64 = 0;
