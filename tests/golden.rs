@@ -38,14 +38,14 @@ macro_rules! scripts {
 scripts! {
     SCRIPTS, Target::from_environment(),
     commands, connection, server, generic, expire, scan, strings, strings_limits, hashes, protocol, multi,
-    differences, bitmaps, sets, acl, streams, pubsub, notifications, tracking, monitor,
+    differences, bitmaps, sets, acl, streams, pubsub, notifications, tracking, monitor, lists,
 }
 
 // Families still to come. Until a family exists its script is held against the
 // reference only; with the family its name moves to the list above.
 scripts! {
     TO_COME, Target::Redis,
-    lists, zsets, blocking, hyperloglogs, geo, scripting,
+    zsets, blocking, hyperloglogs, geo, scripting,
     hash_field_expiry, doubles,
 }
 

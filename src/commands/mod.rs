@@ -28,6 +28,7 @@ mod hash;
 mod hyperloglog;
 mod instance;
 pub mod keys;
+mod list;
 mod monitor;
 mod names;
 mod observer;

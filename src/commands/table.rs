@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use super::command::{Category, Command};
 use super::context::unknown_subcommand;
 use super::derive::{self, KeyRange};
-use super::grammar::{Access, KeySpec};
+use super::grammar::{Access, Begin, KeySpec};
 use super::keys::{self, InvalidArguments, KeyPattern};
 use crate::base::{self, Error};
 
@@ -24,6 +24,7 @@ static FAMILIES: &[&[Command]] = &[
     super::generic::COMMANDS,
     super::hash::COMMANDS,
     super::hyperloglog::COMMANDS,
+    super::list::COMMANDS,
     super::monitor::COMMANDS,
     super::pubsub::COMMANDS,
     super::server::COMMANDS,
@@ -94,6 +95,11 @@ impl Facts {
             Ok(exact) => count == exact,
             Err(_) => count >= self.arity.unsigned_abs() as usize,
         }
+    }
+
+    /// Whether it may read keys that no argument names, as SORT's patterns do.
+    pub fn reads_other_keys(&self) -> bool {
+        self.key_specs.iter().any(|spec| spec.begin == Begin::Unknown && spec.access == Access::Read)
     }
 
     /// Calls `each` with every key among `args` (0 is the command's name) and what is done

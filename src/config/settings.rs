@@ -241,13 +241,13 @@ settings! {
         /// The most elements (or, from -1 to -5, bytes: 4, 8, 16, 32, 64 kb) of a list that
         /// OBJECT ENCODING calls a listpack.
         list_max_listpack_size: i64 = integer("list-max-listpack-size", i32::MIN as i64, INT, "-2")
-            .alias(&["list-max-ziplist-size"]).not_yet(NO_TYPE);
+            .alias(&["list-max-ziplist-size"]);
         /// The most members of a set of integers that OBJECT ENCODING calls an intset.
-        set_max_intset_entries: usize = integer("set-max-intset-entries", 0, LONG, "512").not_yet(NO_TYPE);
+        set_max_intset_entries: usize = integer("set-max-intset-entries", 0, LONG, "512");
         /// The most members of a set that OBJECT ENCODING calls a listpack.
-        set_max_listpack_entries: usize = integer("set-max-listpack-entries", 0, LONG, "128").not_yet(NO_TYPE);
+        set_max_listpack_entries: usize = integer("set-max-listpack-entries", 0, LONG, "128");
         /// The longest member of such a set.
-        set_max_listpack_value: usize = size("set-max-listpack-value", 0, BYTES, "64").not_yet(NO_TYPE);
+        set_max_listpack_value: usize = size("set-max-listpack-value", 0, BYTES, "64");
         /// The most members of a sorted set that OBJECT ENCODING calls a listpack.
         zset_max_listpack_entries: usize = integer("zset-max-listpack-entries", 0, LONG, "128")
             .alias(&["zset-max-ziplist-entries"]).not_yet(NO_TYPE);
@@ -255,7 +255,7 @@ settings! {
         zset_max_listpack_value: usize = size("zset-max-listpack-value", 0, BYTES, "64")
             .alias(&["zset-max-ziplist-value"]).not_yet(NO_TYPE);
         /// The largest HyperLogLog in the sparse form.
-        hll_sparse_max_bytes: usize = size("hll-sparse-max-bytes", 0, BYTES, "3000").not_yet(NO_TYPE);
+        hll_sparse_max_bytes: usize = size("hll-sparse-max-bytes", 0, BYTES, "3000");
         /// The largest node of a stream; 0 is no limit.
         stream_node_max_bytes: usize = size("stream-node-max-bytes", 0, BYTES, "4096").not_yet(NO_TYPE);
         /// The most entries in a node of a stream, which `~` trims whole; 0 is no limit.

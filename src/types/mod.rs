@@ -8,12 +8,14 @@
 //! - `spread.rs`: the elements of large hashes and sets, in an order made for random draws.
 //! - `hash/`: hashes, and deadlines of their fields. `set/`: sets, and what several have in common.
 //! - `stream/`: streams and their consumer groups.
+//! - `list/`: lists, quick at both ends and by index.
 //! - `trial.rs`: a store in memory for the types' tests.
 
 pub mod bitmap;
 mod encoding;
 pub mod hash;
 pub mod hyperloglog;
+pub mod list;
 pub mod packed;
 pub mod set;
 pub mod spread;

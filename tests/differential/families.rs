@@ -17,18 +17,18 @@ pub fn present() -> Vec<Family> {
         Family::new("expiry", 'h', EXPIRY),
         Family::new("bitmaps", 'b', BITMAPS),
         Family::new("streams", 'x', STREAMS),
+        Family::new("lists", 'l', LISTS),
+        Family::new("across", 'l', ACROSS),
     ]
 }
 
 /// The families to come: with its first command a family moves to the list above.
 pub fn to_come() -> Vec<Family> {
     vec![
-        Family::new("lists", 'l', LISTS),
         Family::new("sets", 'e', SETS),
         Family::new("zsets", 'z', ZSETS),
         Family::new("hyperloglogs", 'p', HYPERLOGLOGS),
         Family::new("geo", 'g', GEO),
-        Family::new("across", 'l', ACROSS),
     ]
 }
 
@@ -270,7 +270,6 @@ XINFO GROUPS $key
 const ACROSS: &str = "
 SORT $any [BY (s* | h*->m1 | nothing*)] [LIMIT $index $count] [GET #] [ASC | DESC] [ALPHA] [STORE $any]
 OBJECT ENCODING $any
-DUMP nothing
 TYPE $any
 DEL $any
 ";

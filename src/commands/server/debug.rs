@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::digest;
 use crate::base::number::parse_double;
 use crate::base::{ClientError, Error, Result, glob};
 use crate::commands::context::Context;
@@ -28,6 +29,8 @@ pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
             Ok(Outcome::ok())
         }
         b"OBJECT" => object(context, args),
+        b"DIGEST" => digest::whole(context),
+        b"DIGEST-VALUE" => digest::values(context, args),
         b"STRINGMATCH-LEN" => {
             let length = args.integer()?;
             let pattern = args.next()?;
@@ -49,6 +52,8 @@ pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
         b"JMAP"
         | b"CHANGE-REPL-ID"
         | b"QUICKLIST-PACKED-THRESHOLD"
+        | b"LISTPACK"
+        | b"QUICKLIST"
         | b"REPLYBUFFER"
         | b"PAUSE-CRON"
         | b"REPLICATE"

@@ -2,11 +2,13 @@
 //!
 //! - `config.rs`: CONFIG. `database.rs`: DBSIZE, FLUSHALL, FLUSHDB, SWAPDB.
 //! - `info.rs`: INFO, section by section. `process.rs`: TIME, SHUTDOWN, LOLWUT.
-//! - `slowlog.rs`, `latency.rs`, `memory.rs`: what took long, what takes space. `debug.rs`: DEBUG.
+//! - `slowlog.rs`, `latency.rs`, `memory.rs`: what took long, what takes space.
+//! - `debug.rs`: DEBUG; `digest.rs`: its fingerprints of values.
 
 mod config;
 mod database;
 mod debug;
+mod digest;
 mod info;
 mod latency;
 mod memory;
