@@ -214,7 +214,8 @@ fn execute(
             Ok(_) => {
                 session.tx.rollback(savepoint);
                 if runs >= OPTIMISTIC_RUNS {
-                    let keys = Wanted::Some(sorted(stripes(found, args)));
+                    let alone = found.reads_other_keys();
+                    let keys = if alone { Wanted::All } else { Wanted::Some(sorted(stripes(found, args))) };
                     lock(session, &keys, output, tier)?;
                 }
             }

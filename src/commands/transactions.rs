@@ -120,7 +120,9 @@ impl Multi {
     /// The locks of all keys, watched ones included: nobody may change those between the
     /// check and the commit.
     pub(super) fn wanted(&self, state: &SessionState, table: &TrackingTable) -> Wanted {
-        let exclusive = |entry: Entry| entry.command.flags.contains(Flags::EXCLUSIVE) || tracking::begins(entry, table);
+        let exclusive = |entry: Entry| {
+            entry.command.flags.contains(Flags::EXCLUSIVE) || entry.reads_other_keys() || tracking::begins(entry, table)
+        };
         if self.queued.iter().any(|queued| exclusive(queued.entry)) {
             return Wanted::All;
         }

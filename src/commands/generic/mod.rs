@@ -2,14 +2,16 @@
 //!
 //! - `whole.rs`: whole keys: DEL, EXISTS, RENAME, MOVE, COPY, TYPE.
 //! - `expiry.rs`: deadlines. `walk.rs`: SCAN, KEYS, RANDOMKEY. `object.rs`: OBJECT.
+//! - `sort.rs`: SORT and SORT_RO.
 
 mod expiry;
 mod object;
+mod sort;
 mod walk;
 mod whole;
 
 use super::command::{Category, Command, Group, flags};
-use super::grammar::{Access, Arg, integer, key, one_of, pattern, text, token, unix_time};
+use super::grammar::{Access, Arg, block, integer, key, one_of, pattern, text, token, unix_time};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -206,6 +208,38 @@ pub static COMMANDS: &[Command] = &[
         ..Command::of(Group::Generic)
     },
     Command {
+        name: "SORT",
+        summary: "Returns or stores the elements of a list, set or sorted set in order.",
+        since: "1.0.0",
+        complexity: "O(N+M*log(M)) in the elements and those returned",
+        flags: flags!(WRITE | DENY_OOM),
+        categories: Some(SORTING),
+        args: &[
+            key("key", Access::Read),
+            SORT_BY,
+            SORT_LIMIT,
+            SORT_GET,
+            SORT_ORDER,
+            SORT_ALPHA,
+            key("destination", Access::Overwrite).after("STORE").optional(),
+        ],
+        keys: sort::KEYS,
+        run: sort::sort,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "SORT_RO",
+        summary: "Returns the elements of a list, set or sorted set in order.",
+        since: "7.0.0",
+        complexity: "O(N+M*log(M)) in the elements and those returned",
+        flags: flags!(READONLY),
+        categories: Some(SORTING),
+        args: &[key("key", Access::Read), SORT_BY, SORT_LIMIT, SORT_GET, SORT_ORDER, SORT_ALPHA],
+        keys: sort::READ_ONLY_KEYS,
+        run: sort::sort_ro,
+        ..Command::of(Group::Generic)
+    },
+    Command {
         name: "TOUCH",
         summary: "Marks keys as used just now.",
         since: "3.2.1",
@@ -252,3 +286,10 @@ pub static COMMANDS: &[Command] = &[
 
 const CONDITION: Arg =
     one_of("condition", &[token("nx", "NX"), token("xx", "XX"), token("gt", "GT"), token("lt", "LT")]);
+
+const SORTING: Category = Category::LIST.union(Category::SET).union(Category::SORTEDSET).union(Category::DANGEROUS);
+const SORT_BY: Arg = pattern("by-pattern").after("BY").optional();
+const SORT_LIMIT: Arg = block("limit", &[integer("offset"), integer("count")]).after("LIMIT").optional();
+const SORT_GET: Arg = pattern("get-pattern").after("GET").optional().many_with_token();
+const SORT_ORDER: Arg = one_of("order", &[token("asc", "ASC"), token("desc", "DESC")]).optional();
+const SORT_ALPHA: Arg = token("sorting", "ALPHA").optional();
