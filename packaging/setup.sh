@@ -14,6 +14,7 @@ redis-cli redis-tools
 '
 programs_for_tests='
 redis-server redis-server
+openssl openssl
 tclsh tcl
 dpkg-source dpkg-dev
 python3 python3

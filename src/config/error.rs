@@ -127,6 +127,21 @@ pub enum SetError {
     Failed { name: String, why: String },
 }
 
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}: {}", .0.parameter, .0.why)]
+    Unapplied(super::live::Unapplied),
+}
+
+impl From<super::live::Unapplied> for ReloadError {
+    fn from(failure: super::live::Unapplied) -> Self {
+        Self::Unapplied(failure)
+    }
+}
+
 /// Why CONFIG REWRITE left the file as it was; the text is the reply.
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {

@@ -112,7 +112,6 @@ fn tls() -> Vec<Parameter> {
             integer("tls-session-cache-size", 0, INT, "20480") => "How many sessions are kept.";
             integer("tls-session-cache-timeout", 0, INT, "300") => "How many seconds a session is kept.";
             text("tls-dh-params-file", "") => "Parameters of the Diffie-Hellman exchange.";
-            text("tls-key-file-pass", "").secret() => "The password of the private key; Ferrock takes unencrypted keys.";
         },
     );
     let outgoing = group(
@@ -126,7 +125,14 @@ fn tls() -> Vec<Parameter> {
             yes_no("tls-cluster", "no") => "Whether the cluster bus speaks TLS.";
         },
     );
-    chosen.chain(outgoing).collect()
+    let plain = group(
+        Section::Tls,
+        "Ferrock takes unencrypted private keys only",
+        rows! {
+            text("tls-key-file-pass", "").secret().refused() => "The password of the private key.";
+        },
+    );
+    chosen.chain(plain).chain(outgoing).collect()
 }
 
 fn memory() -> Vec<Parameter> {

@@ -19,8 +19,10 @@ use crate::base::glob;
 pub struct Config {
     current: Arc<ArcSwap<Settings>>,
     /// Held while a change is checked and applied.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
     pub(super) source: Option<Source>,
+    /// The command line's parameters, which go over the file whenever it is read.
+    pub(super) overrides: Vec<String>,
 }
 
 /// A session's own view of the settings: reading it costs one atomic load and a
@@ -77,7 +79,12 @@ impl Default for Config {
 
 impl Config {
     pub(super) fn new(settings: Settings, source: Option<Source>) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(settings)), changing: Mutex::new(()), source }
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(settings)),
+            changing: Mutex::new(()),
+            source,
+            overrides: Vec::new(),
+        }
     }
 
     /// The configuration of these settings and no file; for tests and offline tools.
@@ -131,18 +138,32 @@ impl Config {
         let chosen = choose(pairs, allow_protected)?;
         let after = changed(&before, &chosen)?;
         let names: Vec<&'static str> = differing(&before, &after);
-        if names.is_empty() {
-            return Ok(names);
-        }
-        if let Err(failure) = apply(&Changes { before: &before, after: &after, names: &names }) {
-            // What cannot be undone either was reported by whoever failed at it.
-            let _ = apply(&Changes { before: &after, after: &before, names: &names });
+        self.replace(&before, after, &names, apply).map_err(|failure| {
             let given = chosen.iter().find(|pair| pair.parameter.name == failure.parameter);
             let name = given.map_or(failure.parameter, |pair| pair.name.as_str());
-            return Err(SetError::Failed { name: name.to_owned(), why: failure.why });
+            SetError::Failed { name: name.to_owned(), why: failure.why }
+        })?;
+        Ok(names)
+    }
+
+    /// Has the changes applied and makes `after` the settings of the moment.
+    pub(super) fn replace(
+        &self,
+        before: &Settings,
+        after: Settings,
+        names: &[&'static str],
+        apply: &mut dyn FnMut(&Changes<'_>) -> Result<(), Unapplied>,
+    ) -> Result<(), Unapplied> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        if let Err(failure) = apply(&Changes { before, after: &after, names }) {
+            // What cannot be undone either was reported by whoever failed at it.
+            let _ = apply(&Changes { before: &after, after: before, names });
+            return Err(failure);
         }
         self.current.store(Arc::new(after));
-        Ok(names)
+        Ok(())
     }
 }
 

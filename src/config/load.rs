@@ -67,17 +67,24 @@ pub fn load_arguments(arguments: &[String]) -> Result<Loaded, ConfigError> {
 /// Reads the defaults, over them the file, over both `--<parameter> <value>…`.
 pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Loaded, ConfigError> {
     let (assembly, source) = assemble(file, overrides)?;
-    assembly.refuse_unavailable()?;
-    assembly.check()?;
     let Assembly { settings, notes, .. } = assembly;
-    Ok(Loaded { config: Config::new(settings, source), notes })
+    let mut config = Config::new(settings, source);
+    config.overrides = overrides.to_vec();
+    Ok(Loaded { config, notes })
 }
 
-/// Reads the sources, in their order.
+/// The settings that a file and the command line give.
+pub(super) fn settings_from(file: Option<&Path>, overrides: &[String]) -> Result<Settings, ConfigError> {
+    assemble(file, overrides).map(|(assembly, _)| assembly.settings)
+}
+
+/// Reads the sources, in their order, and checks what they give.
 fn assemble(file: Option<&Path>, overrides: &[String]) -> Result<(Assembly, Option<Source>), ConfigError> {
     let mut assembly = Assembly::default();
     let source = file.map(|path| assembly.take_file(path)).transpose()?;
     assembly.take_all(command_line::directives(overrides)?)?;
+    assembly.refuse_unavailable()?;
+    assembly.check()?;
     Ok((assembly, source))
 }
 

@@ -38,6 +38,7 @@
 //! - `load.rs`: sources in their order; `toml_file.rs`, `redis_conf.rs`,
 //!   `command_line.rs`: each source's text to directives.
 //! - `live.rs`: [`Config`], CONFIG GET and SET. `rewrite.rs`: CONFIG REWRITE.
+//!   `reload.rs`: reading it all again.
 //! - `docs.rs`: `config.toml` and the documentation. `error.rs`: what can be wrong.
 //!
 //! This layer reads and writes files of configuration, and names only `base`.
@@ -53,6 +54,7 @@ mod live;
 mod load;
 mod parameter;
 mod redis_conf;
+mod reload;
 mod rewrite;
 mod settings;
 mod toml_file;
@@ -60,12 +62,13 @@ mod toml_file;
 pub use compound::{
     Addresses, Directory, Lines, OutputLimit, OutputLimits, Percentiles, SavePoint, SavePoints, ScoreAdjustments,
 };
-pub use error::{ConfigError, Origin, RewriteError, SetError};
+pub use error::{ConfigError, Origin, ReloadError, RewriteError, SetError};
 pub use events::EventClasses;
 pub use kind::{Kind, Octal, SizeOrPercent, show_size, size};
 pub use live::{Changes, Config, Reader, Unapplied};
 pub use load::{Form, Loaded, Note, load, load_arguments};
 pub use parameter::{Change, Parameter, Section, Table, Visibility, table};
+pub use reload::Reloaded;
 pub use settings::{
     AclPubsubDefault, AppendFsync, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction, Settings, TlsAuthClients,
 };

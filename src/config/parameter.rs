@@ -186,10 +186,10 @@ impl Parameter {
         self
     }
 
-    /// The same, and whoever relies on it is told so rather than left without.
-    pub(super) const fn refused_yet(mut self, reason: &'static str) -> Self {
+    /// Has no effect, and whoever relies on it is told so rather than left without.
+    pub(super) const fn refused(mut self) -> Self {
         self.refused = true;
-        self.not_yet(reason)
+        self
     }
 
     /// The prose about it, joined to one line.

@@ -11,7 +11,6 @@ use super::kind::{Kind, Octal, Setting, SizeOrPercent, choices};
 use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_no};
 
 // What is not built yet. Who builds it takes the calls with its reason away below.
-const NO_TLS: &str = "this version speaks no TLS yet";
 const NO_SCRIPTS: &str = "this version runs no scripts yet";
 const NO_SNAPSHOTS: &str = "this version writes no RDB files yet";
 const NO_METRICS: &str = "this version has no metrics port yet";
@@ -114,19 +113,19 @@ settings! {
     }
     Tls {
         /// The port for TLS connections; 0 listens on none.
-        tls_port: u16 = integer("tls-port", 0, 65535, "0").refused_yet(NO_TLS);
-        /// The server's certificate chain, in PEM.
-        tls_cert_file: String = text("tls-cert-file", "").not_yet(NO_TLS);
+        tls_port: u16 = integer("tls-port", 0, 65535, "0");
+        /// The server's certificate chain, in PEM. Names of files start at `dir`; SIGHUP reads them again.
+        tls_cert_file: String = text("tls-cert-file", "");
         /// The private key of that certificate, in PEM.
-        tls_key_file: String = text("tls-key-file", "").not_yet(NO_TLS);
+        tls_key_file: String = text("tls-key-file", "");
         /// The certificates, in PEM, that may sign those of clients.
-        tls_ca_cert_file: String = text("tls-ca-cert-file", "").not_yet(NO_TLS);
+        tls_ca_cert_file: String = text("tls-ca-cert-file", "");
         /// A folder of such certificates.
-        tls_ca_cert_dir: String = text("tls-ca-cert-dir", "").not_yet(NO_TLS);
+        tls_ca_cert_dir: String = text("tls-ca-cert-dir", "");
         /// Whether TLS clients must show a certificate (`yes`), may (`optional`), or are not asked.
-        tls_auth_clients: TlsAuthClients = choice::<TlsAuthClients>("tls-auth-clients", "yes").not_yet(NO_TLS);
+        tls_auth_clients: TlsAuthClients = choice::<TlsAuthClients>("tls-auth-clients", "yes");
         /// The TLS versions to speak, such as "TLSv1.2 TLSv1.3"; empty for both.
-        tls_protocols: String = Parameter::new("tls-protocols", Kind::Text(tls_versions), "").not_yet(NO_TLS);
+        tls_protocols: String = Parameter::new("tls-protocols", Kind::Text(tls_versions), "");
     }
     General {
         /// The folder of the database, made if it is missing. One server owns it at a time.

@@ -152,7 +152,7 @@ async fn send<S: Stream>(
     tokio::select! {
         biased;
         () = killed(client) => return Err(End::Server),
-        sent = stream.write_all(&talk.output) => sent.map_err(End::Broken)?,
+        sent = write(stream, &talk.output) => sent.map_err(End::Broken)?,
     }
     client.end_output();
     talk.output.clear();
@@ -160,6 +160,12 @@ async fn send<S: Stream>(
         talk.output = BytesMut::new();
     }
     if client.closes_after_reply() { Err(End::Server) } else { Ok(()) }
+}
+
+/// Writes all of it, and out of the buffers that TLS has of its own.
+async fn write<S: Stream>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 /// Reads more of the client's requests, or comes back without when there is something to send that

@@ -1,11 +1,12 @@
 //! What commands ask of the server above them: to stop, and to make changed parameters true.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::doors::Doors;
 use crate::commands::{Control, Shutdown};
 use crate::config::{AppendFsync, Changes, Unapplied};
 use crate::storage::durability::{SyncMode, Syncer};
@@ -17,6 +18,7 @@ pub(super) struct Controller {
     syncer: Arc<Syncer<dyn Engine>>,
     engine: Arc<dyn Engine>,
     store: Mutex<Option<Arc<crate::keyspace::Store>>>,
+    doors: Mutex<Weak<Doors>>,
     budget_bytes: AtomicU64,
 }
 
@@ -27,6 +29,7 @@ impl Controller {
             syncer,
             engine,
             store: Mutex::new(None),
+            doors: Mutex::default(),
             budget_bytes: AtomicU64::new(budget_bytes),
         }
     }
@@ -34,6 +37,11 @@ impl Controller {
     /// The store, once there is one.
     pub fn set_store(&self, store: Arc<crate::keyspace::Store>) {
         *self.store.lock() = Some(store);
+    }
+
+    /// The doors, once they are open.
+    pub fn set_doors(&self, doors: &Arc<Doors>) {
+        *self.doors.lock() = Arc::downgrade(doors);
     }
 
     /// Resolves when the server is told to stop.
@@ -70,6 +78,10 @@ impl Control for Controller {
     fn apply(&self, changes: &Changes<'_>) -> Result<(), Unapplied> {
         if changes.touch(&["appendfsync"]) {
             self.syncer.set_mode(sync_mode(changes.after.appendfsync));
+        }
+        let doors = self.doors.lock().upgrade();
+        if let Some(doors) = doors {
+            doors.apply(changes)?;
         }
         if changes.touch(&["maxmemory"]) {
             let split = super::start::split(changes.after);

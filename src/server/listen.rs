@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::tls::Terminator;
 use super::{connection, notices};
 use crate::base::clock;
 use crate::commands::Instance;
@@ -20,6 +21,7 @@ use crate::storage::pool::Pool;
 pub(super) struct Door {
     pub instance: Arc<Instance>,
     pub pool: Arc<Pool>,
+    pub tls: Arc<Terminator>,
 }
 
 /// Binds one TCP address.
@@ -48,12 +50,12 @@ pub(super) fn bind_unix(path: &str, mode: Option<u32>) -> io::Result<UnixListene
     Ok(listener)
 }
 
-/// Accepts TCP connections for ever.
-pub(super) async fn accept_tcp(listener: TcpListener, door: Door) {
+/// Accepts TCP connections until the listener is closed.
+pub(super) async fn accept_tcp(listener: Arc<TcpListener>, tls: bool, door: Door) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(admit_tcp(stream, peer, door.clone()));
+                tokio::spawn(admit_tcp(stream, peer, tls, door.clone()));
             }
             Err(error) => rest_after(&error).await,
         }
@@ -78,19 +80,30 @@ async fn rest_after(error: &io::Error) {
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 
-async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, door: Door) {
+async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, tls: bool, door: Door) {
     let settings = door.instance.config.snapshot();
     let local = peer.ip().to_canonical().is_loopback();
-    if let Some(refusal) = refusal(&door.instance, &settings, local) {
-        let _ = stream.write_all(refusal.as_bytes()).await;
+    let refusal = refusal(&door.instance, &settings, local);
+    // Whoever is refused on a TLS port is not worth a handshake to say why.
+    if let Some(refusal) = refusal {
+        if !tls {
+            let _ = stream.write_all(refusal.as_bytes()).await;
+        }
         return;
     }
     let _ = stream.set_nodelay(true);
     keep_alive(&stream, settings.tcp_keepalive);
     let here = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     let descriptor = stream.as_raw_fd();
-    let client = door.instance.observe.clients.enter(peer.to_string(), here, local, descriptor, clock::now_ms());
-    connection::serve(stream, client, door.instance, door.pool).await;
+    let enter = || door.instance.observe.clients.enter(peer.to_string(), here, local, descriptor, clock::now_ms());
+    if !tls {
+        connection::serve(stream, enter(), door.instance.clone(), door.pool).await;
+        return;
+    }
+    match door.tls.accept(stream).await {
+        Ok(stream) => connection::serve(stream, enter(), door.instance.clone(), door.pool).await,
+        Err(error) => tracing::debug!(%peer, %error, "no TLS with a client"),
+    }
 }
 
 async fn admit_unix(mut stream: UnixStream, path: Arc<str>, door: Door) {

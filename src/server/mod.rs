@@ -2,16 +2,21 @@
 //! sessions and what they ask to wait for, but neither RocksDB nor encodings.
 //!
 //! - `start.rs`: opens the store, builds what is shared, runs until told to stop.
-//! - `listen.rs`: TCP and Unix listeners, who may connect.
+//! - `doors.rs`: where to listen. `listen.rs`: listeners, who may connect. `tls.rs`: certificates.
 //! - `connection.rs`: one task a connection: read, run, wait for what the session asks for, write.
 //! - `background.rs`: expiry, reclaiming, key counts, idle clients, free disk space.
+//! - `reload.rs`: SIGHUP. `supervisor.rs`: what systemd is told.
 //! - `control.rs`: what commands ask of the server (SHUTDOWN, CONFIG SET).
 
 mod background;
 mod connection;
 mod control;
+mod doors;
 mod listen;
 mod notices;
+mod reload;
 mod start;
+mod supervisor;
+mod tls;
 
 pub use start::{StartError, run};

@@ -2,18 +2,19 @@
 //! share, listens, waits for the word to stop, and stops in an order that loses nothing.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 
 use super::background;
 use super::control::{Controller, sync_mode};
-use super::listen::{self, Door};
+use super::doors::Doors;
+use super::listen::Door;
+use super::tls::TlsError;
+use super::{reload, supervisor};
 use crate::acl::Acl;
 use crate::base::{Error, clock, random};
 use crate::commands::{self, Instance, Names, Process, Shutdown};
@@ -44,6 +45,8 @@ pub enum StartError {
     Store(#[from] Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("cannot speak TLS: {0}")]
+    Tls(#[source] TlsError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -148,23 +151,27 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     });
     instance.observe.clients.limit_output(&settings.client_output_buffer_limit);
     commands::attach(&instance);
-    let door = Door { instance: instance.clone(), pool: pool.clone() };
+    let door = Door { instance: instance.clone(), pool: pool.clone(), tls: Arc::default() };
     // Before anybody can connect: whoever got an answer may ask the process to stop.
     let signals = signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)));
-    let listeners = open_doors(&settings, &door)?;
+    let doors = Arc::new(Doors::open(&settings, door)?);
+    controller.set_doors(&doors);
     let housework = [
         tokio::spawn(background::expire(instance.clone())),
         tokio::spawn(background::reclaim(instance.clone())),
         tokio::spawn(background::count_keys(instance.clone())),
         tokio::spawn(background::care(instance.clone())),
+        tokio::spawn(reload::on_hangup(instance.clone(), doors.clone())),
+        tokio::spawn(supervisor::keep_alive()),
     ];
     write_pid_file(&settings)?;
     tracing::info!(port = settings.port, dir = %settings.dir.path().display(), ready_ms = began.elapsed().as_millis() as u64, "ready to accept connections");
+    supervisor::ready();
     let how = stop_signal(&controller, signals).await;
     tracing::info!(?how, "stopping");
-    for task in listeners.iter().chain(&housework) {
-        task.abort();
-    }
+    supervisor::stopping();
+    doors.close();
+    housework.iter().for_each(|task| task.abort());
     say_farewell(&instance).await;
     let closed = tokio::task::spawn_blocking(move || {
         pool.stop();
@@ -224,51 +231,6 @@ async fn say_farewell(instance: &Instance) {
         clients.all().iter().for_each(|client| client.kill());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Binds every address of the settings and starts to accept.
-fn open_doors(settings: &Settings, door: &Door) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut tasks = Vec::new();
-    if settings.port != 0 {
-        for (address, required) in addresses(settings) {
-            match listen::bind_tcp(address, settings.tcp_backlog) {
-                Ok(listener) => tasks.push(tokio::spawn(listen::accept_tcp(listener, door.clone()))),
-                Err(source) if required => {
-                    return Err(StartError::Listen { address: address.to_string(), source });
-                }
-                Err(error) => tracing::debug!(%address, %error, "an optional address is not available"),
-            }
-        }
-    }
-    if !settings.unixsocket.is_empty() {
-        let path = settings.unixsocket.as_str();
-        let listener = listen::bind_unix(path, Some(settings.unixsocketperm.0).filter(|mode| *mode != 0))
-            .map_err(|source| StartError::Listen { address: path.to_owned(), source })?;
-        tasks.push(tokio::spawn(listen::accept_unix(listener, path.into(), door.clone())));
-    }
-    Ok(tasks)
-}
-
-/// The addresses of `bind`; those with `-` in front may be missing on this machine.
-fn addresses(settings: &Settings) -> Vec<(SocketAddr, bool)> {
-    let mut found = Vec::new();
-    for word in settings.bind.0.iter() {
-        let (name, required) = word.strip_prefix('-').map_or((word.as_str(), true), |rest| (rest, false));
-        let ip: Option<IpAddr> = match name {
-            "*" => Some(IpAddr::from([0, 0, 0, 0])),
-            "::*" => Some(IpAddr::from([0u16; 8])),
-            name => name.parse().ok(),
-        };
-        match ip {
-            Some(ip) => found.push((SocketAddr::new(ip, settings.port), required)),
-            None => {
-                use std::net::ToSocketAddrs;
-                let resolved = (name, settings.port).to_socket_addrs();
-                found.extend(resolved.into_iter().flatten().map(|address| (address, required)));
-            }
-        }
-    }
-    found
 }
 
 fn write_pid_file(settings: &Settings) -> Result<(), StartError> {
