@@ -3,6 +3,7 @@
 //! - `key.rs`: the keys of every family.
 //! - `record.rs`: the value of a key in family `keys`.
 //! - `lzf.rs`: the compression of RDB strings.
+//! - `piece.rs`: data on its way in or out, whatever the format. `rdb/`: Redis' RDB format.
 //! - `order.rs`: numbers whose bytes sort as their values do, and fixed fields.
 //! - `varint.rs`: variable-length integers and length-prefixed bytes.
 //!
@@ -12,5 +13,7 @@
 pub mod key;
 pub mod lzf;
 pub mod order;
+pub mod piece;
+pub mod rdb;
 pub mod record;
 pub mod varint;
