@@ -1,7 +1,7 @@
 //! Ferrock: a Redis-compatible server whose data lives on disk.
 //!
 //! Folders are layers and imports run downward only: cli → server → commands →
-//! services (acl, pubsub, observe, scripting, replication) → types → keyspace →
+//! services (acl, pubsub, observe, scripting, replication, transfer) → types → keyspace →
 //! storage → codecs (encoding, resp, config) → base. `tests/architecture.rs`
 //! holds the code to that; `docs/architecture.md` follows a request through it.
 
@@ -17,4 +17,5 @@ pub mod pubsub;
 pub mod resp;
 pub mod server;
 pub mod storage;
+pub mod transfer;
 pub mod types;

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
 
 /// What commands share. They do not name each other: what one needs of another
 /// it gets through a trait or a closure from above.
-const SERVICES: &[&str] = &["acl", "pubsub", "observe", "scripting", "replication"];
+const SERVICES: &[&str] = &["acl", "pubsub", "observe", "scripting", "replication", "transfer"];
 
 /// Downward edges that are forbidden all the same, with the reason.
 const FORBIDDEN: &[(&str, &str, &str)] = &[

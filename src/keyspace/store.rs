@@ -13,7 +13,7 @@ use super::locks::{LockSet, Locks, Stripe};
 use super::walk::CursorTable;
 use crate::base::Result;
 use crate::base::counter::Sharded;
-use crate::encoding::key::{KeyspaceId, ObjectId, system};
+use crate::encoding::key::{KeyspaceId, ObjectId, reclaim_keyspace_key, system};
 use crate::storage::cache::RecordCache;
 use crate::storage::{Change, CommitOptions, Durability, Engine, Family, Tier, View};
 
@@ -161,6 +161,30 @@ impl Store {
     /// An object id that was never used.
     pub(super) fn new_object_id(&self) -> Result<ObjectId> {
         self.object_ids.allot(self.engine.as_ref())
+    }
+
+    /// A keyspace that no database shows, for values to be put together in. It stands among those
+    /// to be reclaimed from the beginning, so what is left in it goes; for offline use, where
+    /// nobody reclaims meanwhile.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn stage(&self) -> Result<KeyspaceId> {
+        let staging = self.databases.allot();
+        let mut changes = Vec::from(self.databases.changes(&self.databases.snapshot()));
+        let key = reclaim_keyspace_key(staging).into();
+        changes.push(Change::Put { family: Family::System, key, value: Bytes::new() });
+        self.engine.commit(changes, WAITING)?;
+        Ok(staging)
+    }
+
+    /// Nothing is left in such a keyspace.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn unstage(&self, staging: KeyspaceId) -> Result<()> {
+        let key = reclaim_keyspace_key(staging).into();
+        self.engine.commit(vec![Change::Delete { family: Family::System, key }], WAITING)
     }
 
     /// Puts a record that was read at `version` into the cache, unless its key has changed since.

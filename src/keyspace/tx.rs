@@ -170,6 +170,15 @@ impl Tx {
         self.view.snapshot = Some(self.store.engine.snapshot());
     }
 
+    /// From here on this transaction reads a frozen state of all databases, past the caches: for
+    /// walks over everything. It is not to write. The caller holds all locks at this moment.
+    pub fn freeze_all(&mut self) {
+        self.freeze();
+        self.view.fill_cache = false;
+        self.view.readahead_bytes = WALK_READAHEAD_BYTES;
+        self.databases = Some(self.store.databases.snapshot());
+    }
+
     /// Milliseconds since the epoch, the same for the whole command.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
@@ -748,6 +757,9 @@ impl Tx {
         self.observed.iter().all(|(stripe, version)| settled(*stripe, *version))
     }
 }
+
+/// What a walk over everything reads ahead.
+const WALK_READAHEAD_BYTES: usize = 2 << 20;
 
 /// Lapsed keys that one command may note; the expiry walker finds the others anyway.
 const MAX_NOTED_LAPSES: usize = 1024;

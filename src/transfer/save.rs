@@ -1,0 +1,142 @@
+//! SAVE and BGSAVE: an RDB file of everything, made beside the old one and put in its place when
+//! it is complete and on the disk.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::filter::Filter;
+use super::walk::Frozen;
+use super::{Piece, TransferError};
+use crate::base::{Error, clock};
+use crate::encoding::rdb;
+
+/// Bytes that are gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// What INFO says of snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaveFigures {
+    /// When the last one succeeded, or the server started; seconds since the epoch.
+    pub last_save_s: u64,
+    /// Whether the last one that was tried succeeded.
+    pub last_succeeded: bool,
+    /// How long it took; `None` before the first.
+    pub last_took_s: Option<u64>,
+    /// For how long one is under way.
+    pub running_s: Option<u64>,
+    /// How many succeeded.
+    pub saves: u64,
+    /// The engine's sequence number that the last one holds everything up to.
+    pub sequence: u64,
+}
+
+/// Makes snapshots, one at a time.
+pub struct Saver {
+    state: Mutex<State>,
+}
+
+struct State {
+    figures: SaveFigures,
+    running_since: Option<Instant>,
+}
+
+impl Saver {
+    /// Of a server that starts now, with nothing to be saved.
+    pub fn new(sequence: u64) -> Self {
+        let figures = SaveFigures {
+            last_save_s: clock::now_ms() / 1000,
+            last_succeeded: true,
+            last_took_s: None,
+            running_s: None,
+            saves: 0,
+            sequence,
+        };
+        Self { state: Mutex::new(State { figures, running_since: None }) }
+    }
+
+    /// What became of snapshots so far.
+    pub fn figures(&self) -> SaveFigures {
+        let state = self.state.lock();
+        SaveFigures { running_s: state.running_since.map(|since| since.elapsed().as_secs()), ..state.figures }
+    }
+
+    /// Begins to save; false if that is under way already. Whoever gets true calls
+    /// [`Saver::finish`].
+    pub fn begin(&self) -> bool {
+        let mut state = self.state.lock();
+        let free = state.running_since.is_none();
+        if free {
+            state.running_since = Some(Instant::now());
+        }
+        free
+    }
+
+    /// Writes the file and notes what became of it. `sequence` is what the frozen state holds.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the file not be written.
+    pub fn finish(&self, frozen: Frozen, sequence: u64, file: &SaveFile) -> Result<(), TransferError> {
+        let written = write_file(frozen, file);
+        let mut state = self.state.lock();
+        let took = state.running_since.take().map(|since| since.elapsed().as_secs());
+        state.figures.last_took_s = took;
+        state.figures.last_succeeded = written.is_ok();
+        if written.is_ok() {
+            state.figures.last_save_s = clock::now_ms() / 1000;
+            state.figures.saves += 1;
+            state.figures.sequence = sequence;
+        }
+        written
+    }
+
+    /// The same on a thread of its own.
+    ///
+    /// # Errors
+    /// When there is no thread to be had; saving is then not under way any more.
+    pub fn finish_in_background(
+        self: &Arc<Self>,
+        frozen: Frozen,
+        sequence: u64,
+        file: SaveFile,
+    ) -> Result<(), std::io::Error> {
+        let saver = self.clone();
+        let started = std::thread::Builder::new().name("ferrock-save".into()).spawn(move || {
+            match saver.finish(frozen, sequence, &file) {
+                Ok(()) => tracing::info!(file = %file.path.display(), "the snapshot is on disk"),
+                Err(error) => tracing::error!(%error, file = %file.path.display(), "the snapshot failed"),
+            }
+        });
+        if started.is_err() {
+            self.state.lock().running_since = None;
+        }
+        started.map(drop)
+    }
+}
+
+/// Where and how a snapshot is written.
+#[derive(Debug, Clone)]
+pub struct SaveFile {
+    pub path: PathBuf,
+    pub compress: bool,
+    /// What the file says of its making.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+fn write_file(frozen: Frozen, file: &SaveFile) -> Result<(), TransferError> {
+    let folder = file.path.parent().unwrap_or(Path::new("."));
+    let made = tempfile::Builder::new().prefix("temp-").suffix(".rdb").tempfile_in(folder);
+    let made = made.map_err(|source| Error::Io { path: folder.into(), source })?;
+    let mut writer = rdb::Writer::new(BufWriter::with_capacity(BUFFER_BYTES, made.as_file()), file.compress);
+    writer.begin(&file.facts)?;
+    frozen.show(&Filter::default(), |piece: Piece| writer.piece(&piece).map_err(TransferError::from))?;
+    writer.finish()?.flush()?;
+    made.as_file().sync_all()?;
+    made.persist(&file.path).map_err(|error| Error::Io { path: file.path.clone(), source: error.error })?;
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Whole databases to pieces, from a frozen state: what writers do meanwhile is not seen.
+
+use std::sync::Arc;
+
+use super::export::export;
+use super::filter::Filter;
+use crate::base::{Error, clock};
+use crate::encoding::piece::Piece;
+use crate::keyspace::{DatabaseIndex, Locks, Store, Tx, Wanted};
+use crate::storage::Tier;
+
+/// The store as it was at one moment.
+pub struct Frozen {
+    tx: Tx,
+    databases: u32,
+}
+
+impl Frozen {
+    /// Freezes the store as it is now. Waits for commits that are under way.
+    pub fn now(store: &Arc<Store>) -> Self {
+        // Nobody may be between two parts of a commit: databases and data belong together.
+        let locks = Locks::acquire_waiting(store.locks(), Wanted::All);
+        let mut tx = Tx::new(store.clone());
+        tx.start(Tier::Disk, clock::now_ms());
+        tx.freeze_all();
+        drop(locks);
+        Self { tx, databases: store.database_count() }
+    }
+
+    /// Shows every key that the filter wants, in the order of databases and names.
+    ///
+    /// # Errors
+    /// Corruption, failures of the engine, what `show` fails with.
+    pub fn show<E: From<Error>>(
+        mut self,
+        filter: &Filter,
+        mut show: impl FnMut(Piece) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for db in (0..self.databases).filter(|db| filter.wants_database(*db)) {
+            self.database(db, filter, &mut show)?;
+        }
+        Ok(())
+    }
+
+    fn database<E: From<Error>>(
+        &mut self,
+        db: DatabaseIndex,
+        filter: &Filter,
+        show: &mut impl FnMut(Piece) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut walk = self.tx.walk(db, &filter.prefix(), None)?;
+        let mut is_first = true;
+        while let Some((name, record)) = walk.next()? {
+            if !filter.wants_key(&name, record.kind) {
+                continue;
+            }
+            if std::mem::take(&mut is_first) {
+                show(Piece::Database(db))?;
+            }
+            let key = self.tx.key(db, &name);
+            export(&mut self.tx, &key, record, show)?;
+        }
+        Ok(())
+    }
+}
