@@ -10,6 +10,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -69,6 +70,7 @@ fn survive(appendfsync: &str) {
         std::thread::sleep(Duration::from_millis(rng.u64(ROUND_MS)));
         server.kill();
         models = writers.into_iter().map(|writer| writer.join().expect("a writer does not panic")).collect();
+        assert_whole(&server);
         let began = Instant::now();
         server.restart();
         assert!(began.elapsed() < RESTART_LIMIT, "the restart took {:?}", began.elapsed());
@@ -90,6 +92,22 @@ fn survive(appendfsync: &str) {
     let acknowledged: u64 = models.iter().map(|model| model.acknowledged).sum();
     assert!(acknowledged > 0, "no write was acknowledged: the load did not run");
     println!("appendfsync {appendfsync}: {rounds} kills, {acknowledged} acknowledged writes, none missing");
+}
+
+/// `ferrock check` finds nothing in what the kill left. It looks at a copy, so that the server itself
+/// recovers from what the kill left, not from what the check closed in good order.
+fn assert_whole(server: &Server) {
+    if *server.target() != Target::Ferrock {
+        return;
+    }
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    let copied = Command::new("cp").arg("-a").arg(server.data()).arg(copy.path().join("data")).status();
+    assert!(copied.expect("cp runs").success(), "the directory could not be copied");
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_ferrock")).args(["check", "--dir"]).arg(copy.path().join("data")).output();
+    let checked = checked.expect("ferrock runs");
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success(), "ferrock check: {}", String::from_utf8_lossy(&said));
 }
 
 fn start_writers(address: SocketAddr, models: &mut Vec<Model>, rng: &mut Rng) -> Vec<JoinHandle<Model>> {

@@ -38,7 +38,7 @@ macro_rules! scripts {
 scripts! {
     SCRIPTS, Target::from_environment(),
     commands, connection, server, generic, expire, scan, strings, strings_limits, hashes, protocol, multi,
-    differences, bitmaps, sets, acl, streams, pubsub, notifications, tracking, monitor, lists,
+    differences, bitmaps, sets, acl, streams, pubsub, notifications, tracking, monitor, lists, dump,
 }
 
 // Families still to come. Until a family exists its script is held against the

@@ -3,10 +3,18 @@
 //!
 //! - `server.rs`: `ferrock server [config.toml | redis.conf] [--<parameter> <value>]…`
 //! - `config.rs`: `ferrock config check | docs`
+//! - `dump.rs`, `restore.rs`: a database out to a file and in again. `offline.rs`: what they
+//!   share: opening a directory, filters, progress.
+//! - `check.rs`, `repair.rs`: whether a database is whole, and what of it can be saved.
 //! - `log.rs`: where log lines go.
 
+mod check;
 mod config;
+mod dump;
 mod log;
+mod offline;
+mod repair;
+mod restore;
 mod server;
 
 use std::process::ExitCode;
@@ -30,6 +38,10 @@ struct Cli {
 enum Command {
     Server(server::Arguments),
     Config(config::Arguments),
+    Dump(dump::Arguments),
+    Restore(restore::Arguments),
+    Check(check::Arguments),
+    Repair(repair::Arguments),
 }
 
 /// Parses the command line and runs what it says.
@@ -37,5 +49,9 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Server(arguments) => server::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Dump(arguments) => dump::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Repair(arguments) => repair::run(&arguments),
     }
 }

@@ -176,7 +176,7 @@ fn may_be_called_while_listening(command: &Command) -> bool {
 /// what was told, or asks to be told what comes.
 fn needs_settled_writes(command: &Command) -> bool {
     match command.name {
-        "WATCH" | "EXEC" | "RESET" | "TRACKING" => true,
+        "WATCH" | "EXEC" | "RESET" | "TRACKING" | "SAVE" | "BGSAVE" => true,
         name => name.ends_with("SUBSCRIBE"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::monitor::Monitors;
 use super::names::Names;
@@ -14,8 +15,10 @@ use crate::config::{AppendFsync, Changes, Config, Unapplied};
 use crate::keyspace::Store;
 use crate::observe::{Client, Observations};
 use crate::pubsub::Hub;
+use crate::resp::Reply;
 use crate::storage::Engine;
 use crate::storage::durability::Syncer;
+use crate::transfer::Saver;
 
 /// How SHUTDOWN was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +29,25 @@ pub struct Shutdown {
     pub force: bool,
     /// Whether to save an RDB or checkpoint first; `None`: if save points are set.
     pub save: Option<bool>,
+}
+
+/// Another server, as MIGRATE names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint<'a> {
+    pub host: &'a str,
+    pub port: u16,
+    /// For connecting, and for each reading and writing.
+    pub timeout: Duration,
+}
+
+/// Why another server could not be talked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeError {
+    Connect,
+    Write,
+    Read,
+    /// The connection was closed before the first reply.
+    Closed,
 }
 
 /// What commands ask of the server above them.
@@ -41,6 +63,13 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// The parameter that could not be applied, and why.
     fn apply(&self, changes: &Changes<'_>) -> Result<(), Unapplied>;
+    /// Sends requests to another server and waits for so many replies. Never on a network thread.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or does not answer in time.
+    fn exchange(&self, to: &Endpoint<'_>, requests: &[u8], replies: usize) -> Result<Vec<Reply>, ExchangeError>;
+    /// How many connections to other servers are kept.
+    fn kept_links(&self) -> usize;
 }
 
 /// Facts of this process that do not change while it runs.
@@ -78,6 +107,8 @@ pub struct Instance {
     /// Whether the expiry task may delete (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
     pub process: Process,
+    /// Who makes snapshots.
+    pub saver: Arc<Saver>,
     pub syncer: Arc<Syncer<dyn Engine>>,
 }
 

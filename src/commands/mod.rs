@@ -52,7 +52,7 @@ mod watch;
 
 pub use blocking::{GiveUp, Wait};
 pub use connection::REDIS_VERSION;
-pub use instance::{Control, Instance, Process, Shutdown};
+pub use instance::{Control, Endpoint, ExchangeError, Instance, Process, Shutdown};
 pub use monitor::{Monitors, Source};
 pub use names::Names;
 pub use observer::attach;

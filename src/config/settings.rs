@@ -12,7 +12,6 @@ use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_
 
 // What is not built yet. Who builds it takes the calls with its reason away below.
 const NO_SCRIPTS: &str = "this version runs no scripts yet";
-const NO_SNAPSHOTS: &str = "this version writes no RDB files yet";
 const NO_METRICS: &str = "this version has no metrics port yet";
 const NO_TYPE: &str = "this version does not have the type yet";
 const NO_FREQUENCIES: &str = "this version counts no accesses yet";
@@ -213,11 +212,11 @@ settings! {
         min_free_disk: u64 = size("min-free-disk", 0, BYTES, "256mb");
         /// The name of the RDB file that SAVE and BGSAVE write, in `dir`.
         dbfilename: String =
-            Parameter::new("dbfilename", Kind::Text(file_name), "dump.rdb").protected().not_yet(NO_SNAPSHOTS);
+            Parameter::new("dbfilename", Kind::Text(file_name), "dump.rdb").protected();
         /// Whether strings in RDB files are compressed.
-        rdbcompression: bool = yes_no("rdbcompression", "yes").not_yet(NO_SNAPSHOTS);
+        rdbcompression: bool = yes_no("rdbcompression", "yes");
         /// Whether RDB files end with a checksum.
-        rdbchecksum: bool = yes_no("rdbchecksum", "yes").restart().not_yet(NO_SNAPSHOTS);
+        rdbchecksum: bool = yes_no("rdbchecksum", "yes").restart().not_yet("they always do");
         /// Threads that read data from disk for requests which miss every cache; 0 takes eight for
         /// each core, at least 16 and at most 128.
         cold_io_threads: u32 = integer("cold-io-threads", 0, 1024, "0").restart();

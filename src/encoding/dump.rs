@@ -318,7 +318,10 @@ mod tests {
             assert!(body(&good[..good.len() - 1 - length]).is_err(), "{length}");
         }
         // The last block left out, the end kept.
-        let start = good.len() - 16 - 16 - zstd::bulk::compress(&noise(2 * BLOCK_BYTES + 5)[2 * BLOCK_BYTES..], LEVEL).unwrap().len();
+        let start = good.len()
+            - 16
+            - 16
+            - zstd::bulk::compress(&noise(2 * BLOCK_BYTES + 5)[2 * BLOCK_BYTES..], LEVEL).unwrap().len();
         let without = [&good[..start], &good[good.len() - 16..]].concat();
         assert!(body(&without).unwrap_err().to_string().contains("is missing"));
     }

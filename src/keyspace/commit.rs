@@ -10,12 +10,13 @@ use bytes::Bytes;
 
 use super::databases::DatabaseIndex;
 use super::store::{KeyCount, Store};
-use super::tx::{Before, Deadlines, Pending, Tx};
+use super::tx::{Before, Deadlines, Pending, Tx, Use};
 use crate::base::{Error, Result};
 use crate::encoding::key::{
     KeyspaceId, Lapsing, ObjectId, expiry_key, reclaim_keyspace_key, reclaim_object_key, split_record_key,
 };
 use crate::encoding::record::Record;
+use crate::storage::cache::clock_seconds;
 use crate::storage::{Change, CommitOptions, Durability, Family, after_prefix};
 
 impl Tx {
@@ -113,6 +114,14 @@ impl Tx {
             match pending.after {
                 Some(record) => store.cache.insert(key, record),
                 None => store.cache.remove(&key),
+            }
+        }
+        for (key, of_late) in self.uses.drain(..) {
+            if let Some(entry) = store.cache.peek(&key) {
+                match of_late {
+                    Use::Idle { seconds } => entry.access.assume_idle(clock_seconds(), seconds),
+                    Use::Frequency { count } => entry.access.assume_frequency(clock_seconds(), count),
+                }
             }
         }
         if !(self.reclaims.is_empty() && self.flushed.is_empty()) {

@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 
 use crate::base::{Error, Result};
-use crate::encoding::key::{KeyspaceId, system};
-use crate::storage::{Change, Engine, Family, View};
+use crate::encoding::key::{KeyspaceId, split_record_key, system};
+use crate::storage::{Change, Engine, Family, KeyRange, Tier, View};
+
+/// How many a server has unless it is told otherwise.
+const DEFAULT_DATABASES: u32 = 16;
 
 /// The number of a logical database, as SELECT takes it.
 pub type DatabaseIndex = u32;
@@ -36,6 +39,21 @@ impl Databases {
             next = next.saturating_add(1);
         }
         Ok(Self { current: known.into_iter().map(AtomicU32::new).collect(), next: AtomicU32::new(next) })
+    }
+
+    /// How many databases there must be at least for every stored key to be in one; no fewer than
+    /// a server has by default. For offline use, where no configuration says it.
+    ///
+    /// # Errors
+    /// As [`Databases::load`].
+    pub fn stored(engine: &dyn Engine) -> Result<u32> {
+        let view = View::latest(Tier::Disk);
+        let known = Self::load(engine, DEFAULT_DATABASES, &view)?;
+        let mut cursor = engine.cursor(Family::Keys, KeyRange::default(), &view)?;
+        cursor.seek_to_last()?;
+        let last = cursor.entry().and_then(|(key, _)| split_record_key(key)).map(|(keyspace, _)| keyspace.0);
+        let next = known.next.load(Ordering::Relaxed);
+        Ok(known.count() + last.map_or(0, |last| last.saturating_add(1).saturating_sub(next)))
     }
 
     /// How many there are.

@@ -6,10 +6,12 @@
 //! - `tx.rs`: [`Tx`], a view of the store and a set of writes; `commit.rs` makes them true.
 //! - `edit.rs`: [`Kind`] and the one read-modify-write frame of every type.
 //! - `walk.rs`: SCAN, KEYS, DBSIZE, RANDOMKEY. `expiry.rs`: deadlines. `reclaim.rs`: space.
+//! - `check.rs`: whether everything that is stored belongs together.
 //! - `events.rs`: what a commit did, for whoever listens.
 //!
 //! Knows neither RESP nor what a hash is; of storage it knows only the `Engine` trait.
 
+mod check;
 mod commit;
 mod databases;
 mod edit;
@@ -22,6 +24,7 @@ mod store;
 mod tx;
 mod walk;
 
+pub use check::{CheckFigures, CheckValue, Finding, Remedy};
 pub use databases::{DatabaseIndex, Databases};
 pub use edit::Kind;
 pub use events::{Class, Commit, Event, Message, Observer, Told, Touched};
@@ -29,7 +32,7 @@ pub use expiry::ExpireElements;
 pub use key::Key;
 pub use locks::{LockSet, Locks, Stripe, Stripes, Wanted, sorted};
 pub use store::{DatabaseFigures, Store, StoreOptions};
-pub use tx::{Direction, Presence, Savepoint, Scan, Tx};
+pub use tx::{Direction, Presence, Savepoint, Scan, Tx, Use};
 pub use walk::{KeyPage, Walk};
 
 pub use crate::encoding::record::{Body, Encoding, Record, Type};

@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// Numbers behind a prefix in `system`, in order.
-    fn entries(&self, prefix: &[u8], most: usize) -> Result<Vec<Bytes>> {
+    pub(super) fn entries(&self, prefix: &[u8], most: usize) -> Result<Vec<Bytes>> {
         let mut cursor = self.engine.cursor(Family::System, KeyRange::prefix(prefix), &View::latest(Tier::Disk))?;
         cursor.seek_to_first()?;
         let mut found = Vec::new();

@@ -71,6 +71,15 @@ pub enum Presence {
     Present(Record),
 }
 
+/// How a key was used before it came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Not at all for so long.
+    Idle { seconds: u64 },
+    /// So often, on Redis' logarithmic scale.
+    Frequency { count: u8 },
+}
+
 /// How to put back what a command wrote.
 enum Undo {
     Record(Bytes, Option<Pending>),
@@ -116,6 +125,8 @@ pub struct Tx {
     pub(super) databases: Option<Vec<KeyspaceId>>,
     pub(super) flushed: Vec<KeyspaceId>,
     pub(super) commit: Commit,
+    /// What the cache is to believe of keys that this transaction writes.
+    pub(super) uses: Vec<(Bytes, Use)>,
     undo: Vec<Undo>,
     parts_written: u64,
     observed: SmallVec<[(Stripe, u32); 4]>,
@@ -142,6 +153,7 @@ impl Tx {
             databases: None,
             flushed: Vec::new(),
             commit: Commit::default(),
+            uses: Vec::new(),
             undo: Vec::new(),
             parts_written: 0,
             observed: SmallVec::new(),
@@ -350,6 +362,11 @@ impl Tx {
         }
         self.set_pending(key, Pending { before, after, db: key.db });
         Ok(())
+    }
+
+    /// A key that this transaction writes was used so before.
+    pub fn note_use(&mut self, key: &Key, of_late: Use) {
+        self.uses.push((key.to_bytes(), of_late));
     }
 
     fn set_pending(&mut self, key: &Key, pending: Pending) {
@@ -725,6 +742,7 @@ impl Tx {
         self.commit.touched.clear();
         self.commit.told.clear();
         self.commit.replaced.clear();
+        self.uses.clear();
         self.undo.clear();
     }
 

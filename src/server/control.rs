@@ -7,8 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::doors::Doors;
-use crate::commands::{Control, Shutdown};
+use super::migrate::Links;
+use crate::commands::{Control, Endpoint, ExchangeError, Shutdown};
 use crate::config::{AppendFsync, Changes, Unapplied};
+use crate::resp::Reply;
 use crate::storage::durability::{SyncMode, Syncer};
 use crate::storage::{Engine, budget};
 
@@ -20,6 +22,7 @@ pub(super) struct Controller {
     store: Mutex<Option<Arc<crate::keyspace::Store>>>,
     doors: Mutex<Weak<Doors>>,
     budget_bytes: AtomicU64,
+    links: Links,
 }
 
 impl Controller {
@@ -31,6 +34,7 @@ impl Controller {
             store: Mutex::new(None),
             doors: Mutex::default(),
             budget_bytes: AtomicU64::new(budget_bytes),
+            links: Links::default(),
         }
     }
 
@@ -88,6 +92,14 @@ impl Control for Controller {
             self.apply_budget(&split).map_err(|error| Unapplied { parameter: "maxmemory", why: error.to_string() })?;
         }
         Ok(())
+    }
+
+    fn exchange(&self, to: &Endpoint<'_>, requests: &[u8], replies: usize) -> Result<Vec<Reply>, ExchangeError> {
+        self.links.exchange(to, requests, replies)
+    }
+
+    fn kept_links(&self) -> usize {
+        self.links.count()
     }
 }
 

@@ -6,6 +6,8 @@
 //! - `connection.rs`: one task a connection: read, run, wait for what the session asks for, write.
 //! - `background.rs`: expiry, reclaiming, key counts, idle clients, free disk space.
 //! - `reload.rs`: SIGHUP. `supervisor.rs`: what systemd is told.
+//! - `migrate.rs`: the connecting side of MIGRATE.
+//! - `replay.rs`: commands without a connection, for `ferrock restore`.
 //! - `control.rs`: what commands ask of the server (SHUTDOWN, CONFIG SET).
 
 mod background;
@@ -13,10 +15,13 @@ mod connection;
 mod control;
 mod doors;
 mod listen;
+mod migrate;
 mod notices;
 mod reload;
+mod replay;
 mod start;
 mod supervisor;
 mod tls;
 
+pub use replay::{Answers, Replay};
 pub use start::{StartError, run};

@@ -25,6 +25,7 @@ use crate::storage::budget::{Budget, Shares};
 use crate::storage::durability::Syncer;
 use crate::storage::pool::Pool;
 use crate::storage::{self, Engine, OpenOptions};
+use crate::transfer::Saver;
 
 /// Jobs that may wait for an I/O thread before connections wait to hand over theirs.
 const POOL_PLACES: usize = 4096;
@@ -111,7 +112,7 @@ pub(super) fn split(settings: &Settings) -> Budget {
 }
 
 /// Opens the database and the keyspace on it.
-fn open(settings: &Settings) -> Result<(Arc<dyn Engine>, Arc<Store>), Error> {
+pub(super) fn open(settings: &Settings) -> Result<(Arc<dyn Engine>, Arc<Store>), Error> {
     let split = split(settings);
     let mut options = OpenOptions::new(split.engine);
     if settings.compaction_threads > 0 {
@@ -125,14 +126,15 @@ fn open(settings: &Settings) -> Result<(Arc<dyn Engine>, Arc<Store>), Error> {
     Ok((engine, store))
 }
 
-async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), StartError> {
-    let began = std::time::Instant::now();
+/// What all sessions share, on an opened store.
+pub(super) fn assemble(
+    config: Arc<Config>,
+    store: Arc<Store>,
+    syncer: Arc<Syncer<dyn Engine>>,
+    controller: Arc<Controller>,
+) -> Result<Arc<Instance>, StartError> {
+    let settings = config.snapshot();
     let (acl, names) = users_and_names(&settings).map_err(StartError::Users)?;
-    let (engine, store) = open(&settings)?;
-    let syncer = Arc::new(Syncer::start(engine.clone(), sync_mode(settings.appendfsync))?);
-    let pool = Arc::new(Pool::start(pool_threads(&settings), POOL_PLACES)?);
-    let controller = Arc::new(Controller::new(syncer.clone(), engine.clone(), split(&settings).total_bytes));
-    controller.set_store(store.clone());
     let instance = Arc::new(Instance {
         observe: Arc::new(Observations::new(commands::table_size())),
         acl,
@@ -142,15 +144,27 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         pubsub: Arc::default(),
         tracking: Arc::default(),
         monitors: commands::Monitors::default(),
-        control: controller.clone(),
+        control: controller,
         active_expiry: AtomicBool::new(true),
-        syncer: syncer.clone(),
+        syncer,
+        saver: Arc::new(Saver::new(store.engine().latest_sequence())),
         process: process(&config)?,
         config,
-        store: store.clone(),
+        store,
     });
     instance.observe.clients.limit_output(&settings.client_output_buffer_limit);
     commands::attach(&instance);
+    Ok(instance)
+}
+
+async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), StartError> {
+    let began = std::time::Instant::now();
+    let (engine, store) = open(&settings)?;
+    let syncer = Arc::new(Syncer::start(engine.clone(), sync_mode(settings.appendfsync))?);
+    let pool = Arc::new(Pool::start(pool_threads(&settings), POOL_PLACES)?);
+    let controller = Arc::new(Controller::new(syncer.clone(), engine.clone(), split(&settings).total_bytes));
+    controller.set_store(store.clone());
+    let instance = assemble(config, store.clone(), syncer.clone(), controller.clone())?;
     let door = Door { instance: instance.clone(), pool: pool.clone(), tls: Arc::default() };
     // Before anybody can connect: whoever got an answer may ask the process to stop.
     let signals = signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)));

@@ -80,6 +80,19 @@ impl Access {
         faded(self.0.load(Ordering::Relaxed), now, rules)
     }
 
+    /// From now on it was last used so many seconds ago (RESTORE … IDLETIME).
+    pub fn assume_idle(&self, now: u32, seconds: u64) {
+        let (_, decayed, count) = unpack(self.0.load(Ordering::Relaxed));
+        let last = now.wrapping_sub(u32::try_from(seconds).unwrap_or(u32::MAX));
+        self.0.store(pack(last, decayed, count), Ordering::Relaxed);
+    }
+
+    /// From now on it was used so often (RESTORE … FREQ).
+    pub fn assume_frequency(&self, now: u32, count: u8) {
+        let (last, _, _) = unpack(self.0.load(Ordering::Relaxed));
+        self.0.store(pack(last, minutes(now), count), Ordering::Relaxed);
+    }
+
     /// Takes over what was noted of an entry that this one replaces.
     pub fn inherit(&self, former: &Self) {
         self.0.store(former.0.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -2,13 +2,18 @@
 
 use bytes::Bytes;
 
+use super::streams;
 use crate::base::{Error, Result};
 use crate::encoding::piece::{CHUNK_BYTES, Head, Piece};
 use crate::keyspace::{Key, Kind, Record, Tx, Type};
 use crate::storage::Family;
 use crate::types::hash::Hash;
+use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::string::StringValue;
+
+/// Elements of a list that are read at a time.
+const LIST_STRETCH: u64 = 256;
 
 /// Shows a key with its value: head, pieces, end. A hash of which every field has lapsed is not
 /// shown at all. Says whether anything was.
@@ -28,11 +33,13 @@ pub fn export<E: From<Error>>(
     };
     let shown = match record.kind {
         Type::String => string(tx, load(key, record)?, head, show)?,
+        Type::List => list(tx, &load(key, record)?, head, show)?,
         Type::Set => set(tx, &load(key, record)?, head, show)?,
         Type::Hash => {
             let head = Head { timed: record.element_deadline_ms().is_some(), ..head };
             hash(tx, load(key, record)?, head, show)?
         }
+        Type::Stream => streams::export(tx, &load(key, record)?, head, show)?,
         kind => return Err(Error::client(format!("ERR a {} cannot be dumped yet", kind.name())).into()),
     };
     if shown {
@@ -61,6 +68,25 @@ fn string<E: From<Error>>(
     while at < length {
         let end = length.min(at + CHUNK_BYTES as u64);
         show(Piece::Bytes(value.range(tx, at..end)?))?;
+        at = end;
+    }
+    Ok(true)
+}
+
+fn list<E: From<Error>>(
+    tx: &mut Tx,
+    list: &List,
+    head: Head,
+    show: &mut impl FnMut(Piece) -> Result<(), E>,
+) -> Result<bool, E> {
+    let count = list.len();
+    show(Piece::Key(Head { count, ..head }))?;
+    let mut at = 0;
+    while at < count {
+        let end = count.min(at + LIST_STRETCH);
+        for item in list.range(tx, at..end)? {
+            show(Piece::Item(item))?;
+        }
         at = end;
     }
     Ok(true)

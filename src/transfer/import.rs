@@ -3,12 +3,15 @@
 
 use bytes::Bytes;
 
+use super::streams;
 use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::encoding::piece::{Head, Piece};
 use crate::keyspace::{Encoding, Key, Record, Tx, Type};
 use crate::types::hash::{self, Condition, Hash};
+use crate::types::list::{self, End, List};
 use crate::types::set::{self, Set};
+use crate::types::stream::NodeLimits;
 use crate::types::string::{self, StringValue};
 
 /// Elements and bytes that are gathered before they are written.
@@ -18,14 +21,17 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Up to where OBJECT ENCODING says what, for all types.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    list: list::Limits,
     set: set::Limits,
     hash: hash::Limits,
+    stream: NodeLimits,
 }
 
 impl Limits {
     /// As these settings have them.
     pub fn of(settings: &Settings) -> Self {
         Self {
+            list: list::Limits::of(settings.list_max_listpack_size),
             set: set::Limits {
                 intset_entries: settings.set_max_intset_entries,
                 listpack_entries: settings.set_max_listpack_entries,
@@ -35,12 +41,16 @@ impl Limits {
                 entries: settings.hash_max_listpack_entries,
                 value_bytes: settings.hash_max_listpack_value,
             },
+            stream: NodeLimits {
+                bytes: settings.stream_node_max_bytes as u64,
+                entries: settings.stream_node_max_entries,
+            },
         }
     }
 }
 
 /// What a value does not hold that its format promises: an element twice, say.
-fn bad_data() -> Error {
+pub(super) fn bad_data() -> Error {
     Error::client("ERR Bad data format")
 }
 
@@ -91,8 +101,10 @@ impl Builder {
         }
         match self.head.kind {
             Type::String => write_string(tx, key, pieces),
+            Type::List => write_list(tx, key, &pieces, self.limits.list),
             Type::Set => write_set(tx, key, &pieces, self.limits.set),
             Type::Hash => write_hash(tx, key, &pieces, self.limits.hash),
+            Type::Stream => streams::write(tx, key, &pieces, self.limits.stream),
             kind => Err(Error::client(format!("ERR a {} cannot be restored yet", kind.name()))),
         }
     }
@@ -145,6 +157,15 @@ fn write_string(tx: &mut Tx, key: &Key, pieces: Vec<Piece>) -> Result<()> {
             Ok(())
         }),
     }
+}
+
+fn write_list(tx: &mut Tx, key: &Key, pieces: &[Piece], limits: list::Limits) -> Result<()> {
+    let items = pieces.iter().map(|piece| match piece {
+        Piece::Item(item) => Ok(&item[..]),
+        _ => Err(bad_data()),
+    });
+    let items: Vec<&[u8]> = items.collect::<Result<_>>()?;
+    tx.edit(key, |list: &mut List, tx| list.push(tx, End::Right, &items, limits))
 }
 
 fn write_set(tx: &mut Tx, key: &Key, pieces: &[Piece], limits: set::Limits) -> Result<()> {

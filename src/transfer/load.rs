@@ -50,12 +50,15 @@ enum Current {
     None,
     /// Its pieces pass by.
     Passing,
-    Building {
-        builder: Builder,
-        target: Key,
-        /// Where it is put together, once that takes more than one batch.
-        staged: Option<Key>,
-    },
+    Building(Box<Building>),
+}
+
+/// A key that is being made.
+struct Building {
+    builder: Builder,
+    target: Key,
+    /// Where it is put together, once that takes more than one batch.
+    staged: Option<Key>,
 }
 
 /// Loads pieces into a store.
@@ -128,14 +131,23 @@ impl Loader {
             Piece::Key(head) => self.begin(head),
             Piece::End => self.end(),
             piece => match &mut self.current {
-                Current::Building { builder, .. } => {
-                    builder.gather(piece);
-                    if builder.is_full() { self.write_part() } else { Ok(()) }
+                Current::Building(building) => {
+                    building.builder.gather(piece);
+                    if building.builder.is_full() { self.write_part() } else { Ok(()) }
                 }
                 Current::Passing => Ok(()),
                 Current::None => Err(Error::client("ERR a value without a key")),
             },
         }
+    }
+
+    /// Deletes a key whose value nothing is left of.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn delete(&mut self, db: DatabaseIndex, name: &[u8]) -> Result<()> {
+        let key = self.tx.key(db, name);
+        self.tx.delete_record(&key)
     }
 
     fn select(&mut self, db: DatabaseIndex) -> Result<()> {
@@ -172,14 +184,15 @@ impl Loader {
             }
         }
         let builder = Builder::new(head, self.limits);
-        self.current = Current::Building { builder, target, staged: None };
+        self.current = Current::Building(Box::new(Building { builder, target, staged: None }));
         Ok(())
     }
 
     /// Writes a part of a value that does not fit one batch.
     fn write_part(&mut self) -> Result<()> {
         let staging = self.staging()?;
-        let Current::Building { builder, target, staged } = &mut self.current else { return Ok(()) };
+        let Current::Building(building) = &mut self.current else { return Ok(()) };
+        let Building { builder, target, staged } = &mut **building;
         let key = staged.get_or_insert_with(|| Key::new(target.db, staging, target.user_key()));
         builder.write(&mut self.tx, key)?;
         self.commit()
@@ -198,9 +211,10 @@ impl Loader {
     }
 
     fn end(&mut self) -> Result<()> {
-        let Current::Building { builder, target, staged } = std::mem::replace(&mut self.current, Current::None) else {
+        let Current::Building(building) = std::mem::replace(&mut self.current, Current::None) else {
             return Ok(());
         };
+        let Building { builder, target, staged } = *building;
         let bytes = builder.head().name.len() as u64 + builder.gathered_bytes() as u64;
         let tx = &mut self.tx;
         let is_there = match staged {
@@ -233,14 +247,16 @@ impl Loader {
         Ok(())
     }
 
-    /// Commits the rest.
+    /// Commits what is complete; a value that is not stays where no database shows it, to be
+    /// reclaimed.
     ///
     /// # Errors
     /// When the engine fails.
     pub fn finish(mut self) -> Result<Loaded> {
         self.commit()?;
         self.tx.abandon();
-        if let Some(staging) = self.staging {
+        let is_complete = !matches!(&self.current, Current::Building(building) if building.staged.is_some());
+        if let Some(staging) = self.staging.filter(|_| is_complete) {
             self.store.unstage(staging)?;
         }
         Ok(self.committed)

@@ -4,8 +4,9 @@
 //! - `export.rs`: a value to pieces. `import.rs`: pieces to a value, in one transaction.
 //! - `walk.rs`: frozen databases to pieces, key by key. `load.rs`: pieces to a store, in large
 //!   batches; a key appears when it is complete.
+//! - `streams.rs`: both for streams.
 //! - `filter.rs`: which keys are meant. `script.rs`: pieces as commands that make them.
-//! - `save.rs`: SAVE and BGSAVE.
+//! - `save.rs`: SAVE and BGSAVE. `salvage.rs`: a damaged value made again from what of it is left.
 //!
 //! Memory is bounded by a batch, whatever the sizes of values. Formats are `encoding/`'s.
 
@@ -13,8 +14,10 @@ mod export;
 mod filter;
 mod import;
 mod load;
+mod salvage;
 mod save;
 mod script;
+mod streams;
 mod walk;
 
 #[cfg(test)]
@@ -27,6 +30,7 @@ pub use export::export;
 pub use filter::Filter;
 pub use import::{Builder, Limits};
 pub use load::{Conflict, Loaded, Loader};
+pub use salvage::{Salvaged, rebuild};
 pub use save::{SaveFigures, SaveFile, Saver};
 pub use script::ScriptWriter;
 pub use walk::Frozen;

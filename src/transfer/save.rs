@@ -1,8 +1,9 @@
 //! SAVE and BGSAVE: an RDB file of everything, made beside the old one and put in its place when
 //! it is complete and on the disk.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -129,7 +130,10 @@ pub struct SaveFile {
 
 fn write_file(frozen: Frozen, file: &SaveFile) -> Result<(), TransferError> {
     let folder = file.path.parent().unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new().prefix("temp-").suffix(".rdb").tempfile_in(folder);
+    let mut made = tempfile::Builder::new();
+    // As the umask leaves it: whoever carries the file elsewhere may be another user.
+    made.prefix("temp-").suffix(".rdb").permissions(Permissions::from_mode(0o666));
+    let made = made.tempfile_in(folder);
     let made = made.map_err(|source| Error::Io { path: folder.into(), source })?;
     let mut writer = rdb::Writer::new(BufWriter::with_capacity(BUFFER_BYTES, made.as_file()), file.compress);
     writer.begin(&file.facts)?;

@@ -18,12 +18,16 @@ pub struct Frozen {
 impl Frozen {
     /// Freezes the store as it is now. Waits for commits that are under way.
     pub fn now(store: &Arc<Store>) -> Self {
-        // Nobody may be between two parts of a commit: databases and data belong together.
-        let locks = Locks::acquire_waiting(store.locks(), Wanted::All);
+        let _locks = Locks::acquire_waiting(store.locks(), Wanted::All);
+        Self::under_locks(store)
+    }
+
+    /// The same for whoever holds all locks: nobody is between two parts of a commit, so databases
+    /// and data belong together.
+    pub fn under_locks(store: &Arc<Store>) -> Self {
         let mut tx = Tx::new(store.clone());
         tx.start(Tier::Disk, clock::now_ms());
         tx.freeze_all();
-        drop(locks);
         Self { tx, databases: store.database_count() }
     }
 

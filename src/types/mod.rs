@@ -1,7 +1,7 @@
 //! The types of values, one file or folder each: verbs over the keyspace's editor. Knows neither
 //! RESP nor sessions.
 //!
-//! - `encoding.rs`: what OBJECT ENCODING answers.
+//! - `encoding.rs`: what OBJECT ENCODING answers. `check.rs`: whether a value is whole.
 //! - `string/`: strings, inline or in chunks; `bitmap.rs`: strings as bits.
 //! - `hyperloglog/`: approximate counts of distinct elements, in strings.
 //! - `packed.rs`: small collections in one run of bytes, inside a record.
@@ -12,6 +12,7 @@
 //! - `trial.rs`: a store in memory for the types' tests.
 
 pub mod bitmap;
+mod check;
 mod encoding;
 pub mod hash;
 pub mod hyperloglog;
@@ -25,4 +26,5 @@ pub mod string;
 #[cfg(test)]
 pub mod trial;
 
+pub use check::check;
 pub use encoding::encoding_name;

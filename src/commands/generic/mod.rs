@@ -1,17 +1,19 @@
 //! The generic family: commands on keys whatever they hold.
 //!
 //! - `whole.rs`: whole keys: DEL, EXISTS, RENAME, MOVE, COPY, TYPE.
+//! - `dump.rs`: DUMP, RESTORE. `migrate.rs`: MIGRATE. `sort.rs`: SORT and SORT_RO.
 //! - `expiry.rs`: deadlines. `walk.rs`: SCAN, KEYS, RANDOMKEY. `object.rs`: OBJECT.
-//! - `sort.rs`: SORT and SORT_RO.
 
+mod dump;
 mod expiry;
+mod migrate;
 mod object;
 mod sort;
 mod walk;
 mod whole;
 
-use super::command::{Category, Command, Group, flags};
-use super::grammar::{Access, Arg, block, integer, key, one_of, pattern, text, token, unix_time};
+use super::command::{Category, Command, Group, Keys, flags};
+use super::grammar::{Access, Arg, Begin, Find, KeySpec, block, integer, key, one_of, pattern, text, token, unix_time};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -38,6 +40,17 @@ pub static COMMANDS: &[Command] = &[
         args: &[key("key", Access::Delete).many()],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         run: whole::del,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "DUMP",
+        summary: "Returns the value of a key as bytes that RESTORE takes.",
+        since: "2.6.0",
+        complexity: "O(N)",
+        flags: flags!(READONLY),
+        args: &[key("key", Access::Read)],
+        tips: &["nondeterministic_output"],
+        run: dump::dump,
         ..Command::of(Group::Generic)
     },
     Command {
@@ -91,6 +104,36 @@ pub static COMMANDS: &[Command] = &[
         args: &[pattern("pattern")],
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         run: walk::keys,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "MIGRATE",
+        summary: "Moves keys to another server.",
+        since: "2.6.0",
+        complexity: "O(N)",
+        flags: flags!(WRITE | LONG),
+        categories: Some(Category::DANGEROUS.union(Category::KEYSPACE)),
+        args: &[
+            text("host"),
+            integer("port"),
+            one_of("key-selector", &[key("key", Access::Take), token("empty-string", "")]),
+            integer("destination-db"),
+            integer("timeout"),
+            token("copy", "COPY").optional().since("3.0.0"),
+            token("replace", "REPLACE").optional().since("3.0.0"),
+            one_of(
+                "authentication",
+                &[
+                    text("auth").after("AUTH").since("4.0.7"),
+                    block("auth2", &[text("username"), text("password")]).after("AUTH2").since("6.0.0"),
+                ],
+            )
+            .optional(),
+            key("keys", Access::Take).after("KEYS").optional().many().since("3.0.6"),
+        ],
+        keys: Keys::Given(MIGRATE_KEYS, migrate::find_keys),
+        tips: &["nondeterministic_output"],
+        run: migrate::migrate,
         ..Command::of(Group::Generic)
     },
     Command {
@@ -192,6 +235,28 @@ pub static COMMANDS: &[Command] = &[
         ..Command::of(Group::Generic)
     },
     Command {
+        name: "RESTORE",
+        summary: "Makes a key of the bytes that DUMP returned.",
+        since: "2.6.0",
+        complexity: "O(N)",
+        flags: flags!(WRITE | DENY_OOM),
+        categories: Some(Category::DANGEROUS.union(Category::KEYSPACE)),
+        args: RESTORE_ARGS,
+        run: dump::restore,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "RESTORE-ASKING",
+        summary: "Makes a key of a slot that is being moved here.",
+        since: "3.0.0",
+        complexity: "O(N)",
+        flags: flags!(WRITE | DENY_OOM | ASKING | SYSTEM),
+        categories: Some(Category::DANGEROUS.union(Category::KEYSPACE)),
+        args: RESTORE_ARGS,
+        run: dump::restore,
+        ..Command::of(Group::Server)
+    },
+    Command {
         name: "SCAN",
         summary: "Walks through the keys of the database in steps.",
         since: "2.8.0",
@@ -282,6 +347,31 @@ pub static COMMANDS: &[Command] = &[
         run: whole::unlink,
         ..Command::of(Group::Generic)
     },
+];
+
+const MIGRATE_KEYS: &[KeySpec] = &[
+    KeySpec {
+        begin: Begin::Index(3),
+        find: Find::Range { last: 0, step: 1, limit: 0 },
+        access: Access::Take,
+        incomplete: false,
+    },
+    KeySpec {
+        begin: Begin::Keyword("KEYS", -2),
+        find: Find::Range { last: -1, step: 1, limit: 0 },
+        access: Access::Take,
+        incomplete: true,
+    },
+];
+
+const RESTORE_ARGS: &[Arg] = &[
+    key("key", Access::Overwrite),
+    integer("ttl"),
+    text("serialized-value"),
+    token("replace", "REPLACE").optional().since("3.0.0"),
+    token("absttl", "ABSTTL").optional().since("5.0.0"),
+    integer("seconds").after("IDLETIME").optional().since("5.0.0"),
+    integer("frequency").after("FREQ").optional().since("5.0.0"),
 ];
 
 const CONDITION: Arg =

@@ -175,10 +175,15 @@ fn persistence(report: &Report<'_>, out: &mut String) {
     let sequence = report.instance.store.engine().latest_sequence();
     field(out, "loading", 0);
     field(out, "async_loading", 0);
-    field(out, "rdb_changes_since_last_save", sequence.saturating_sub(sync.synced_sequence));
-    field(out, "rdb_bgsave_in_progress", 0);
-    field(out, "rdb_last_save_time", report.instance.process.started_ms / 1000);
-    field(out, "rdb_last_bgsave_status", "ok");
+    let save = report.instance.saver.figures();
+    let seconds = |seconds: Option<u64>| seconds.map_or(-1, u64::cast_signed);
+    field(out, "rdb_changes_since_last_save", sequence.saturating_sub(save.sequence));
+    field(out, "rdb_bgsave_in_progress", u8::from(save.running_s.is_some()));
+    field(out, "rdb_last_save_time", save.last_save_s);
+    field(out, "rdb_last_bgsave_status", if save.last_succeeded { "ok" } else { "err" });
+    field(out, "rdb_last_bgsave_time_sec", seconds(save.last_took_s));
+    field(out, "rdb_current_bgsave_time_sec", seconds(save.running_s));
+    field(out, "rdb_saves", save.saves);
     field(out, "aof_enabled", 1);
     field(out, "aof_rewrite_in_progress", 0);
     field(out, "aof_rewrite_scheduled", 0);
@@ -226,6 +231,7 @@ fn stats(report: &Report<'_>, out: &mut String) {
     field(out, "acl_access_denied_cmd", refused(Reason::Command));
     field(out, "acl_access_denied_key", refused(Reason::Key));
     field(out, "acl_access_denied_channel", refused(Reason::Channel));
+    field(out, "migrate_cached_sockets", report.instance.control.kept_links());
     field(out, "total_error_replies", stats.errors_answered.sum());
     field(out, "commits", counters.commits.load(Ordering::Relaxed));
     field(out, "blind_writes", counters.blind_writes.load(Ordering::Relaxed));

@@ -2,6 +2,7 @@
 //!
 //! - `config.rs`: CONFIG. `database.rs`: DBSIZE, FLUSHALL, FLUSHDB, SWAPDB.
 //! - `info.rs`: INFO, section by section. `process.rs`: TIME, SHUTDOWN, LOLWUT.
+//! - `save.rs`: SAVE, BGSAVE and what goes with them.
 //! - `slowlog.rs`, `latency.rs`, `memory.rs`: what took long, what takes space.
 //! - `debug.rs`: DEBUG; `digest.rs`: its fingerprints of values.
 
@@ -13,6 +14,7 @@ mod info;
 mod latency;
 mod memory;
 mod process;
+mod save;
 mod slowlog;
 
 use super::command::{Category, Command, Group, flags};
@@ -20,6 +22,45 @@ use super::grammar::{integer, one_of, text, token};
 
 pub static COMMANDS: &[Command] =
     &[
+        Command {
+            name: "BGREWRITEAOF",
+            summary: "Accepts the wish to make the log shorter, which happens by itself.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING),
+            run: save::bgrewriteaof,
+            ..Command::of(Group::Server)
+        },
+        Command {
+            name: "BGSAVE",
+            summary: "Writes all databases to the RDB file in the background.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | EXCLUSIVE | LONG),
+            args: &[token("schedule", "SCHEDULE").optional().since("3.2.2")],
+            run: save::bgsave,
+            ..Command::of(Group::Server)
+        },
+        Command {
+            name: "LASTSAVE",
+            summary: "Tells when the last RDB file was completed, in Unix seconds.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: flags!(LOADING | STALE | FAST),
+            categories: Some(Category::ADMIN.union(Category::DANGEROUS)),
+            tips: &["nondeterministic_output"],
+            run: save::lastsave,
+            ..Command::of(Group::Server)
+        },
+        Command {
+            name: "SAVE",
+            summary: "Writes all databases to the RDB file and waits for it.",
+            since: "1.0.0",
+            complexity: "O(N)",
+            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI | EXCLUSIVE | LONG),
+            run: save::save,
+            ..Command::of(Group::Server)
+        },
         Command {
             name: "CONFIG",
             summary: "Holds the subcommands that read and change the configuration.",

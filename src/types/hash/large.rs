@@ -18,9 +18,9 @@ use crate::keyspace::{Direction, Tx};
 use crate::storage::Family;
 use crate::types::spread::{Element, PART_PREFIX_BYTES, Page, Spread};
 
-const FIELDS: u8 = b'f';
-const DEADLINES: u8 = b'd';
-const TIMELINE: u8 = b't';
+pub(super) const FIELDS: u8 = b'f';
+pub(super) const DEADLINES: u8 = b'd';
+pub(super) const TIMELINE: u8 = b't';
 
 /// The metadata of a large hash.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Large {
         self.namespace(FIELDS)
     }
 
-    fn deadlines(&self) -> Spread {
+    pub(super) fn deadlines(&self) -> Spread {
         self.namespace(DEADLINES)
     }
 
@@ -236,7 +236,7 @@ impl Large {
         Ok(true)
     }
 
-    fn timeline_part(&self, field: &[u8], deadline_ms: u64) -> Vec<u8> {
+    pub(super) fn timeline_part(&self, field: &[u8], deadline_ms: u64) -> Vec<u8> {
         let mut part = Vec::with_capacity(8 + PART_PREFIX_BYTES + field.len());
         part.push(TIMELINE);
         part.extend_from_slice(&deadline_ms.to_be_bytes());
@@ -301,7 +301,7 @@ impl Large {
 }
 
 /// Deadline and field of an entry in time's order.
-fn split_timeline(part: &Bytes) -> Option<(u64, Bytes)> {
+pub(super) fn split_timeline(part: &Bytes) -> Option<(u64, Bytes)> {
     let (_, rest) = part.split_first_chunk::<1>()?;
     let (deadline, rest) = rest.split_first_chunk::<8>()?;
     let (_, field) = rest.split_first_chunk::<4>()?;

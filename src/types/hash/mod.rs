@@ -19,6 +19,7 @@
 //!                  't' deadline u64 BE place field → empty  (the same in order of time)
 //! ```
 
+mod check;
 mod deadlines;
 mod inline;
 mod large;

@@ -13,6 +13,7 @@
 //! ```
 
 mod algebra;
+mod check;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rustc_hash::FxHashSet;

@@ -78,6 +78,13 @@ pub struct Consumer {
     changed: bool,
 }
 
+impl Consumer {
+    /// By which pending entries name it.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
 /// An entry that was delivered and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {

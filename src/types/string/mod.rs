@@ -8,6 +8,7 @@
 //! the chunks it touches. Bitmaps (`types/bitmap.rs`) and HyperLogLogs are strings too.
 //! Nothing here knows a command.
 
+mod check;
 mod chunks;
 #[cfg(test)]
 mod tests;
