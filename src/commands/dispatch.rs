@@ -211,21 +211,22 @@ fn execute(
         runs += 1;
         match result {
             Ok(outcome) if session.tx.reads_are_consistent() => break outcome,
-            Ok(_) => {
+            Err(error) if error.is_rerun() => {
+                session.tx.rollback(savepoint);
+                return Err(offload(session, output, tier));
+            }
+            Err(error) if session.tx.reads_are_consistent() => {
+                session.tx.rollback(savepoint);
+                break Outcome::Reply(error_reply(&error));
+            }
+            // What was read does not belong together: neither the reply counts nor the complaint.
+            Ok(_) | Err(_) => {
                 session.tx.rollback(savepoint);
                 if runs >= OPTIMISTIC_RUNS {
                     let alone = found.reads_other_keys();
                     let keys = if alone { Wanted::All } else { Wanted::Some(sorted(stripes(found, args))) };
                     lock(session, &keys, output, tier)?;
                 }
-            }
-            Err(error) if error.is_rerun() => {
-                session.tx.rollback(savepoint);
-                return Err(offload(session, output, tier));
-            }
-            Err(error) => {
-                session.tx.rollback(savepoint);
-                break Outcome::Reply(error_reply(&error));
             }
         }
     };
