@@ -28,7 +28,19 @@ pub fn varint_bytes(value: u64) -> usize {
 }
 
 /// Takes a varint off the front of `input`, which stays as it is if there is none.
+#[inline]
 pub fn take_varint(input: &mut &[u8]) -> Option<u64> {
+    match input {
+        // Nearly all are short.
+        [byte, rest @ ..] if *byte < MORE => {
+            *input = rest;
+            Some(u64::from(*byte))
+        }
+        _ => take_long_varint(input),
+    }
+}
+
+fn take_long_varint(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for (index, byte) in input.iter().take(MAX_VARINT_BYTES).enumerate() {
         let bits = u64::from(byte & !MORE);
