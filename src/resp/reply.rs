@@ -36,6 +36,9 @@ pub enum Reply {
     NilArray,
     /// A floating-point number; in RESP2 a bulk string of the same digits.
     Double(f64),
+    /// A floating-point number whose digits are given, more of them than a double needs (GEOPOS); in
+    /// RESP2 a bulk string.
+    Digits(Bytes),
     /// A truth value; in RESP2 the integer 1 or 0.
     Boolean(bool),
     /// Decimal digits of an integer beyond 64 bits; in RESP2 a bulk string.

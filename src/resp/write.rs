@@ -89,6 +89,7 @@ impl<O: Output> Writer<'_, O> {
             Reply::Nil => self.nil(b"$-1\r\n"),
             Reply::NilArray => self.nil(b"*-1\r\n"),
             Reply::Double(number) => self.double(*number),
+            Reply::Digits(digits) => self.digits(digits),
             Reply::Boolean(truth) => self.boolean(*truth),
             Reply::BigNumber(digits) => self.big_number(digits),
             Reply::Verbatim { format, text } => self.verbatim(format.code(), text),
@@ -192,13 +193,16 @@ impl<O: Output> Writer<'_, O> {
     }
 
     fn double(&mut self, number: f64) {
-        let text = format_double(number);
+        self.digits(&format_double(number));
+    }
+
+    fn digits(&mut self, digits: &[u8]) {
         if self.is_resp3() {
             self.out.put(b",");
-            self.out.put(&text);
+            self.out.put(digits);
             self.out.put(b"\r\n");
         } else {
-            self.bulk(&text);
+            self.bulk(digits);
         }
     }
 
