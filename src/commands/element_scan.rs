@@ -41,7 +41,10 @@ pub struct ElementScan<'a> {
 /// # Errors
 /// `ERR invalid cursor`.
 pub fn cursor(args: &mut Args<'_>) -> Result<u64> {
-    Ok(parse_u64_lenient(args.next()?).ok_or(ClientError::InvalidCursor)?)
+    match args.next()? {
+        b"" => Ok(0),
+        word => Ok(parse_u64_lenient(word).ok_or(ClientError::InvalidCursor)?),
+    }
 }
 
 /// The reply for a key that is not there; its options are not looked at, as in Redis.

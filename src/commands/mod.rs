@@ -23,6 +23,7 @@ pub mod derive;
 mod dispatch;
 pub mod element_scan;
 mod generic;
+mod geo;
 pub mod grammar;
 mod hash;
 mod hyperloglog;
@@ -49,6 +50,7 @@ mod transactions;
 pub mod usage;
 mod waiters;
 mod watch;
+mod zset;
 
 pub use blocking::{GiveUp, Wait};
 pub use connection::REDIS_VERSION;

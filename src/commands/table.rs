@@ -22,6 +22,7 @@ static FAMILIES: &[&[Command]] = &[
     super::command_info::COMMANDS,
     super::connection::COMMANDS,
     super::generic::COMMANDS,
+    super::geo::COMMANDS,
     super::hash::COMMANDS,
     super::hyperloglog::COMMANDS,
     super::list::COMMANDS,
@@ -32,6 +33,7 @@ static FAMILIES: &[&[Command]] = &[
     super::stream::COMMANDS,
     super::string::COMMANDS,
     super::transactions::COMMANDS,
+    super::zset::COMMANDS,
 ];
 
 /// The table of this server.

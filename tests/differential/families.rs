@@ -19,6 +19,8 @@ pub fn present() -> Vec<Family> {
         Family::new("streams", 'x', STREAMS),
         Family::new("lists", 'l', LISTS),
         Family::new("across", 'l', ACROSS),
+        Family::new("zsets", 'z', ZSETS),
+        Family::new("geo", 'g', GEO),
     ]
 }
 
@@ -26,9 +28,7 @@ pub fn present() -> Vec<Family> {
 pub fn to_come() -> Vec<Family> {
     vec![
         Family::new("sets", 'e', SETS),
-        Family::new("zsets", 'z', ZSETS),
         Family::new("hyperloglogs", 'p', HYPERLOGLOGS),
-        Family::new("geo", 'g', GEO),
     ]
 }
 

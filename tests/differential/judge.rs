@@ -116,6 +116,14 @@ const DEVIATIONS: &[Deviation] = &[
             name_of(command) == b"OBJECT" && matches!(encodings, (Some(b"hashtable" | b"quicklist"), Some(b"listpack")))
         },
     },
+    Deviation {
+        reason: "7.2's ZRANK and ZREVRANK take WITHSCORE behind the member, and complain of other words there",
+        covers: |command, reference, tested| {
+            let ranks = matches!(name_of(command).as_slice(), b"ZRANK" | b"ZREVRANK");
+            let both_complain = matches!((reference, tested), (Reply::Error(_), Reply::Error(_)));
+            ranks && command.len() == 4 && both_complain
+        },
+    },
 ];
 
 /// Equal but for the digits of doubles, wherever in the reply they stand.

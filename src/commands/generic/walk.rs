@@ -46,8 +46,11 @@ pub(super) fn scan(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Out
     Ok(Reply::array([cursor, Reply::Bulks(page.keys)]).into())
 }
 
-/// A cursor as `strtoul` reads it: a negative number is a large one.
+/// A cursor as `strtoul` reads it: a negative number is a large one, no digits are 0.
 fn cursor(word: &[u8]) -> Result<u64> {
+    if word.is_empty() {
+        return Ok(0);
+    }
     let wrapped = || parse_i64(word).map(i64::cast_unsigned);
     Ok(parse_u64_lenient(word).or_else(wrapped).ok_or(ClientError::InvalidCursor)?)
 }
