@@ -38,14 +38,15 @@ macro_rules! scripts {
 scripts! {
     SCRIPTS, Target::from_environment(),
     commands, connection, server, generic, expire, scan, strings, strings_limits, hashes, protocol, multi,
-    differences, bitmaps, sets, acl, streams, pubsub, notifications, tracking, monitor, lists, dump, zsets, geo, doubles,
+    differences, bitmaps, sets, acl, streams, pubsub, notifications, tracking, monitor, lists, dump, zsets, geo,
+    doubles,
 }
 
 // Families still to come. Until a family exists its script is held against the
 // reference only; with the family its name moves to the list above.
 scripts! {
     TO_COME, Target::Redis,
-    hyperloglogs, scripting,
+    blocking, hyperloglogs, scripting,
     hash_field_expiry,
 }
 

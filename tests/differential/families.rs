@@ -26,10 +26,7 @@ pub fn present() -> Vec<Family> {
 
 /// The families to come: with its first command a family moves to the list above.
 pub fn to_come() -> Vec<Family> {
-    vec![
-        Family::new("sets", 'e', SETS),
-        Family::new("hyperloglogs", 'p', HYPERLOGLOGS),
-    ]
+    vec![Family::new("sets", 'e', SETS), Family::new("hyperloglogs", 'p', HYPERLOGLOGS)]
 }
 
 const STRINGS: &str = "

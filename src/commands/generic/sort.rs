@@ -23,6 +23,7 @@ use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::string::StringValue;
+use crate::types::zset::ZSet;
 
 /// Keys of a pattern that are brought into memory together.
 const PRELOADED: usize = 256;
@@ -267,6 +268,11 @@ fn elements(context: &mut Context<'_>, request: &mut Request<'_>) -> Result<Vec<
                 (request.unsorted, request.alpha, request.by) = (false, true, None);
             }
             set.all(context.tx)?
+        }
+        ZSet::TYPE => {
+            let Some(set) = context.tx.read::<ZSet>(&key)? else { return Ok(Vec::new()) };
+            context.weigh_elements(set.len().saturating_mul(each))?;
+            set.all(context.tx)?.into_iter().map(|(member, _)| member).collect()
         }
         _ => return Err(ClientError::WrongType.into()),
     };
