@@ -245,9 +245,10 @@ XLEN $key
 XREVRANGE $key $id $id [COUNT $count]
 XDEL $key ($id)*
 XTRIM $key (MAXLEN | MINID) [=] $positive
+XTRIM $key (MAXLEN | MINID) ~ $positive [LIMIT $count]
 2: XREAD [COUNT $count] STREAMS $key $id
 XREAD [COUNT $count] STREAMS $key $key $id $id
-XSETID $key $id [ENTRIESADDED $count] [MAXDELETEDID $id]
+XSETID $key $lastid [ENTRIESADDED $count] [MAXDELETEDID $id]
 2: XGROUP CREATE $key $group $id [MKSTREAM] [ENTRIESREAD $count]
 XGROUP SETID $key $group $id
 XGROUP DESTROY $key $group
@@ -258,7 +259,12 @@ XREADGROUP GROUP $group $consumer [COUNT $count] STREAMS $key $id
 2: XACK $key $group ($id)*
 XPENDING $key $group
 XPENDING $key $group - + 10 [$consumer]
+XPENDING $key $group [IDLE 0] $id $id $count [$consumer]
 XCLAIM $key $group $consumer 0 ($id)* [JUSTID]
+XCLAIM $key $group $consumer 0 ($id)* [FORCE] [RETRYCOUNT $count] [LASTID $id] [JUSTID]
+XREADGROUP GROUP $group $consumer BLOCK 1 STREAMS $key $key > >
+XREAD BLOCK 1 STREAMS $key $key $id $id
+XINFO STREAM $key FULL [COUNT $count]
 XAUTOCLAIM $key $group $consumer 0 $id [COUNT $positive] [JUSTID]
 XINFO STREAM $key
 XINFO GROUPS $key

@@ -81,7 +81,8 @@ impl Family {
 /// SORT whose pattern was spoiled would leave a set in each server's own order.
 fn stays_whole(command: &Command) -> bool {
     let name = command.first().map(Vec::as_slice).unwrap_or_default();
-    [b"BL".as_slice(), b"BR", b"BZ", b"SORT"].iter().any(|start| name.starts_with(start))
+    let blocks = command.iter().any(|word| word == b"BLOCK");
+    blocks || [b"BL".as_slice(), b"BR", b"BZ", b"SORT"].iter().any(|start| name.starts_with(start))
 }
 
 fn parse(words: &[&str], at: &mut usize) -> Vec<Node> {
@@ -226,6 +227,8 @@ impl Dice {
                 "1-x",
                 "18446744073709551615-18446744073709551615",
             ]),
+            // Above what is added, since 7.2 minds what was deleted and 7.0 does not.
+            "lastid" => self.pick(&["900", "900-1", "901-0", "x", "-", "*"]),
             "group" => self.pick(&["g1", "g1", "g2", "nothing"]),
             "consumer" => self.pick(&["c1", "c2", "c3"]),
             "db" => self.pick(&["0", "0", "0", "1", "16", "-1", "x"]),

@@ -1,10 +1,12 @@
 //! Ids as clients write them, and entries as they are answered.
 
+use std::borrow::Cow;
+
 use crate::base::{Error, Result};
 use crate::resp::Reply;
 use crate::types::stream::{Entry, Id, Walk};
 
-/// Entries of a reply that are put together before anything else can be done.
+/// As many entries as there are.
 pub(super) const NO_COUNT: u64 = u64::MAX;
 
 fn invalid() -> Error {
@@ -84,21 +86,26 @@ pub(super) fn entries(mut walk: Walk, count: u64) -> Result<Vec<Reply>> {
     Ok(replies)
 }
 
-/// The error for a group that is not there.
-pub(super) fn no_group(key: &[u8], group: &[u8], where_: &str) -> Error {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
-    Error::client(format!("NOGROUP No such key '{key}' or consumer group '{group}'{where_}"))
+/// A name in an error, up to its first zero byte, as Redis shows it.
+pub(super) fn shown(name: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// The error for a group that is not there; `place` is what stands behind it.
+pub(super) fn no_group(key: &[u8], group: &[u8], place: &str) -> Error {
+    let (key, group) = (shown(key), shown(group));
+    Error::client(format!("NOGROUP No such key '{key}' or consumer group '{group}'{place}"))
 }
 
 /// The same where the key is known to be there.
 pub(super) fn no_such_group(key: &[u8], group: &[u8]) -> Error {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (shown(key), shown(group));
     Error::client(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
 }
 
 /// The error for options that a subcommand does not know.
 pub(super) fn bad_subcommand(container: &str, subcommand: &[u8]) -> Error {
-    let subcommand: String = String::from_utf8_lossy(subcommand).chars().take(128).collect();
+    let subcommand: String = shown(subcommand).chars().take(128).collect();
     Error::client(format!(
         "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container} HELP."
     ))

@@ -182,7 +182,7 @@ impl Claim {
             } else if has_argument && args.accept("LASTID") {
                 claim.last_id = ids::exact(args.next()?)?;
             } else {
-                let option = String::from_utf8_lossy(option);
+                let option = ids::shown(option);
                 return Err(Error::client(format!("ERR Unrecognized XCLAIM option '{option}'")));
             }
         }

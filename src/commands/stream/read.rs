@@ -235,7 +235,11 @@ fn wanted(text: &[u8]) -> Result<Wanted> {
         b">" => Ok(Wanted::New),
         b"$" => Err(meaningless('$')),
         b"+" => Err(meaningless('+')),
-        text => ids::exact(text).map(Wanted::Behind),
+        text => match ids::exact(text)? {
+            // There is nothing behind it, and Redis takes it for `>`.
+            Id::MAX => Ok(Wanted::New),
+            id => Ok(Wanted::Behind(id)),
+        },
     }
 }
 

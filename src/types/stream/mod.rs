@@ -163,9 +163,6 @@ impl Stream {
         if *length == 0 && id <= *last {
             return Some(*added);
         }
-        if !id.is_zero() && id < *deleted {
-            return None;
-        }
         if id >= *last {
             return (id == *last).then_some(*added);
         }
@@ -360,6 +357,10 @@ impl Stream {
             {
                 head.live += 1;
                 head.last = entry.id;
+            }
+            if head.node == self.meta.tail.number {
+                // A deleted one counts as the last as well.
+                head.last = self.meta.last;
             }
             self.meta.head = head;
             self.changed = true;
