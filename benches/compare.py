@@ -36,6 +36,11 @@ TESTS = {
     "hset-large": ["HSET", "large", "field:__rand_int__", "{value}"],
     "hget-large": ["HGET", "large", "field:__rand_int__"],
     "hgetall": ["HGETALL", "hash:__rand_int__"],
+    "xadd": ["XADD", "stream", "*", "field", "{value}"],
+    "xadd-capped": ["XADD", "capped", "MAXLEN", "~", "1000", "*", "field", "{value}"],
+    "xadd-many": ["XADD", "stream:__rand_int__", "*", "field", "{value}"],
+    "xrange": ["XRANGE", "stream", "-", "+", "COUNT", "10"],
+    "xread": ["XREAD", "COUNT", "10", "STREAMS", "stream", "0"],
     "expire": ["EXPIRE", "key:__rand_int__", "1000"],
     "ping": ["PING"],
 }
