@@ -255,9 +255,9 @@ settings! {
         /// The largest HyperLogLog in the sparse form.
         hll_sparse_max_bytes: usize = size("hll-sparse-max-bytes", 0, BYTES, "3000");
         /// The largest node of a stream; 0 is no limit.
-        stream_node_max_bytes: usize = size("stream-node-max-bytes", 0, BYTES, "4096").not_yet(NO_TYPE);
+        stream_node_max_bytes: usize = size("stream-node-max-bytes", 0, BYTES, "4096");
         /// The most entries in a node of a stream, which `~` trims whole; 0 is no limit.
-        stream_node_max_entries: u64 = integer("stream-node-max-entries", 0, LONG, "100").not_yet(NO_TYPE);
+        stream_node_max_entries: u64 = integer("stream-node-max-entries", 0, LONG, "100");
     }
     Scripts {
         /// Milliseconds after which a script that still runs may be killed, and those who need its
