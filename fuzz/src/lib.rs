@@ -5,5 +5,7 @@
 
 #[path = "../../src/base/mod.rs"]
 pub mod base;
+#[path = "../../src/encoding/mod.rs"]
+pub mod encoding;
 #[path = "../../src/resp/mod.rs"]
 pub mod resp;

@@ -59,6 +59,7 @@ pub use monitor::{Monitors, Source};
 pub use names::Names;
 pub use observer::attach;
 pub use permission::CATALOGUE;
+pub use server::snapshot_file;
 pub use session::{Next, Session};
 
 /// How many commands and subcommands there are, for arrays beside the table.

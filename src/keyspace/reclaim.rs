@@ -114,7 +114,7 @@ impl Store {
         let (from, to) = object_range(object);
         let range = KeyRange { from: Some(from), to };
         for family in [Family::Data, Family::Scores] {
-            self.engine.compact(family, &range, Compaction::DropFiles)?;
+            self.drop_files(family, &range)?;
             if self.engine.approximate_bytes(family, &range)? >= REWRITE_FROM_BYTES {
                 self.engine.compact(family, &range, Compaction::Rewrite)?;
             }
@@ -141,7 +141,7 @@ impl Store {
             (Family::Expiry, keyspace.0.to_be_bytes().to_vec()),
         ];
         for (family, prefix) in &prefixes {
-            self.engine.compact(*family, &KeyRange::prefix(prefix), Compaction::DropFiles)?;
+            self.drop_files(*family, &KeyRange::prefix(prefix))?;
         }
         let mut changes: Vec<Change> = prefixes
             .iter()

@@ -1,7 +1,7 @@
 //! [`Store`]: what every transaction shares. It owns the engine, the hot record cache, the
 //! locks, the map of databases, object ids and key counts. It decides nothing about types.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::base::Result;
 use crate::base::counter::Sharded;
 use crate::encoding::key::{KeyspaceId, ObjectId, reclaim_keyspace_key, system};
 use crate::storage::cache::RecordCache;
-use crate::storage::{Change, CommitOptions, Durability, Engine, Family, Tier, View};
+use crate::storage::{Change, CommitOptions, Compaction, Durability, Engine, Family, KeyRange, Tier, View};
 
 /// Object ids are reserved on disk this many at a time.
 const OBJECT_ID_BLOCK: u64 = 1 << 20;
@@ -40,6 +40,15 @@ pub(super) struct KeyCount {
     pub expires: AtomicI64,
     /// Whether `keys` was ever established.
     pub counted: AtomicBool,
+}
+
+/// As long as it lives, somebody reads a frozen state of everything.
+pub(super) struct FrozenGuard(Arc<AtomicUsize>);
+
+impl Drop for FrozenGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What INFO keyspace says of a database.
@@ -78,6 +87,8 @@ pub struct Store {
     observer: OnceLock<Arc<dyn Observer>>,
     /// Earliest deadline that may be due, milliseconds; the expiry walker sleeps until then.
     pub(super) next_deadline_ms: AtomicU64,
+    /// How many frozen states of everything are being read: whole files must not go meanwhile.
+    frozen: Arc<AtomicUsize>,
     /// Rung when there is something to reclaim.
     pub(super) reclaim_bell: tokio::sync::Notify,
     /// Rung when a deadline earlier than all before it was set.
@@ -104,6 +115,7 @@ impl Store {
             object_ids,
             observer: OnceLock::new(),
             next_deadline_ms: AtomicU64::new(0),
+            frozen: Arc::default(),
             reclaim_bell: tokio::sync::Notify::new(),
             expiry_bell: tokio::sync::Notify::new(),
             databases,
@@ -161,6 +173,21 @@ impl Store {
     /// An object id that was never used.
     pub(super) fn new_object_id(&self) -> Result<ObjectId> {
         self.object_ids.allot(self.engine.as_ref())
+    }
+
+    /// Says that a frozen state of everything is being read, until the guard is dropped.
+    pub(super) fn note_frozen(&self) -> FrozenGuard {
+        self.frozen.fetch_add(1, Ordering::AcqRel);
+        FrozenGuard(self.frozen.clone())
+    }
+
+    /// Gives back the files that lie wholly in a range. Snapshots do not hold such files, so while a
+    /// frozen state is being read they stay; compactions take what is in them later.
+    pub(super) fn drop_files(&self, family: Family, range: &KeyRange) -> Result<()> {
+        if self.frozen.load(Ordering::Acquire) > 0 {
+            return Ok(());
+        }
+        self.engine.compact(family, range, Compaction::DropFiles)
     }
 
     /// A keyspace that no database shows, for values to be put together in. It stands among those
@@ -233,7 +260,7 @@ impl Store {
     }
 
     fn has_no_keys(&self) -> Result<bool> {
-        let range = crate::storage::KeyRange::default();
+        let range = KeyRange::default();
         let mut cursor = self.engine.cursor(Family::Keys, range, &View::latest(Tier::Disk))?;
         cursor.seek_to_first()?;
         Ok(cursor.entry().is_none())

@@ -19,7 +19,7 @@ use super::databases::DatabaseIndex;
 use super::events::{Class, Commit, Event, Message, Told, Touched};
 use super::key::Key;
 use super::locks::{LockSet, Stripe};
-use super::store::Store;
+use super::store::{FrozenGuard, Store};
 use crate::base::{ClientError, Error, Result};
 use crate::encoding::key::{KeyspaceId, ObjectId, part_key};
 use crate::encoding::record::{Encoding, Record, Type};
@@ -127,6 +127,8 @@ pub struct Tx {
     pub(super) commit: Commit,
     /// What the cache is to believe of keys that this transaction writes.
     pub(super) uses: Vec<(Bytes, Use)>,
+    /// Held by whoever reads a frozen state of everything.
+    frozen: Option<FrozenGuard>,
     undo: Vec<Undo>,
     parts_written: u64,
     observed: SmallVec<[(Stripe, u32); 4]>,
@@ -154,6 +156,7 @@ impl Tx {
             flushed: Vec::new(),
             commit: Commit::default(),
             uses: Vec::new(),
+            frozen: None,
             undo: Vec::new(),
             parts_written: 0,
             observed: SmallVec::new(),
@@ -189,6 +192,7 @@ impl Tx {
         self.view.fill_cache = false;
         self.view.readahead_bytes = WALK_READAHEAD_BYTES;
         self.databases = Some(self.store.databases.snapshot());
+        self.frozen = Some(self.store.note_frozen());
     }
 
     /// Milliseconds since the epoch, the same for the whole command.

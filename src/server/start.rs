@@ -25,7 +25,7 @@ use crate::storage::budget::{Budget, Shares};
 use crate::storage::durability::Syncer;
 use crate::storage::pool::Pool;
 use crate::storage::{self, Engine, OpenOptions};
-use crate::transfer::Saver;
+use crate::transfer::{Frozen, Saver};
 
 /// Jobs that may wait for an I/O thread before connections wait to hand over theirs.
 const POOL_PLACES: usize = 4096;
@@ -189,6 +189,9 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     say_farewell(&instance).await;
     let closed = tokio::task::spawn_blocking(move || {
         pool.stop();
+        if how.save == Some(true) {
+            save_snapshot(&instance);
+        }
         syncer.stop();
         let closed = store.close();
         engine.close().and(closed)
@@ -216,6 +219,21 @@ fn users_and_names(settings: &Settings) -> Result<(Acl, Names), String> {
     }
     let names = Names::new(&settings.rename_command.0).map_err(|why| format!("rename-command: {why}"))?;
     Ok((acl, names))
+}
+
+/// SHUTDOWN SAVE. What is served is on disk anyway, so a failure keeps nobody from stopping.
+fn save_snapshot(instance: &Instance) {
+    let file = commands::snapshot_file(&instance.config.snapshot());
+    if !instance.saver.begin() {
+        tracing::warn!("a snapshot is under way; SHUTDOWN SAVE makes no other");
+        return;
+    }
+    let frozen = Frozen::now(&instance.store);
+    let sequence = instance.store.engine().latest_sequence();
+    match instance.saver.finish(frozen, sequence, &file) {
+        Ok(()) => tracing::info!(file = %file.path.display(), "the snapshot is on disk"),
+        Err(error) => tracing::error!(%error, file = %file.path.display(), "the snapshot failed"),
+    }
 }
 
 fn pool_threads(settings: &Settings) -> usize {

@@ -4,6 +4,7 @@
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
+use super::stream::Stream;
 use super::string::StringValue;
 use crate::base::Result;
 use crate::keyspace::{Kind, Record, Tx, Type};
@@ -21,7 +22,8 @@ pub fn check(tx: &mut Tx, record: Record, find: &mut dyn FnMut(String)) -> Resul
         Type::Set => loaded(record, find).map_or(Ok(()), |set: Set| set.check(tx, find)),
         Type::Hash => loaded(record, find).map_or(Ok(()), |hash: Hash| hash.check(tx, find)),
         Type::List => loaded(record, find).map_or(Ok(()), |list: List| check_list(tx, &list, find)),
-        Type::SortedSet | Type::Stream => Ok(()),
+        Type::Stream => loaded(record, find).map_or(Ok(()), |stream: Stream| stream.check(tx, find)),
+        Type::SortedSet => Ok(()),
     }
 }
 

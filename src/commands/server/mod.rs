@@ -17,6 +17,8 @@ mod process;
 mod save;
 mod slowlog;
 
+pub use save::snapshot_file;
+
 use super::command::{Category, Command, Group, flags};
 use super::grammar::{integer, one_of, text, token};
 

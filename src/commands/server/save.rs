@@ -6,6 +6,7 @@ use crate::commands::REDIS_VERSION;
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
+use crate::config::Settings;
 use crate::observe::memory;
 use crate::resp::Reply;
 use crate::transfer::{Frozen, SaveFile, TransferError};
@@ -18,7 +19,7 @@ pub(super) fn save(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcom
         return Err(Error::client(BUSY));
     }
     let (frozen, sequence) = freeze(context);
-    saver.finish(frozen, sequence, &file(context)).map_err(failure)?;
+    saver.finish(frozen, sequence, &snapshot_file(context.settings)).map_err(failure)?;
     Ok(Outcome::ok())
 }
 
@@ -32,7 +33,7 @@ pub(super) fn bgsave(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
         return Err(Error::client(BUSY));
     }
     let (frozen, sequence) = freeze(context);
-    saver.finish_in_background(frozen, sequence, file(context)).map_err(|error| Error::Storage(error.to_string()))?;
+    saver.finish_in_background(frozen, sequence, snapshot_file(context.settings)).map_err(|error| Error::Storage(error.to_string()))?;
     Ok(Reply::simple("Background saving started").into())
 }
 
@@ -42,8 +43,8 @@ fn freeze(context: &Context<'_>) -> (Frozen, u64) {
     (Frozen::under_locks(store), store.engine().latest_sequence())
 }
 
-fn file(context: &Context<'_>) -> SaveFile {
-    let settings = context.settings;
+/// Where and how these settings want a snapshot.
+pub fn snapshot_file(settings: &Settings) -> SaveFile {
     SaveFile {
         path: settings.dir.path().join(&settings.dbfilename),
         compress: settings.rdbcompression,

@@ -2,6 +2,7 @@
 //!
 //! - here: [`Stream`], its entries and its groups as a whole. `group.rs`: one group, its consumers
 //!   and what is pending with them.
+//! - `check.rs`: whether it is whole.
 //! - `id.rs`, `entry.rs`, `meta.rs`: what is stored. `nodes.rs`: Redis' accounts of its nodes.
 //!
 //! Every stream is large: an entry is written once, under its id, and nothing is rewritten but
@@ -18,6 +19,7 @@
 //!           'p' group id → pending entry              'o' group consumer id → empty
 //! ```
 
+mod check;
 mod entry;
 mod group;
 mod id;
