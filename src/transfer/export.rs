@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::streams;
 use crate::base::{Error, Result};
 use crate::encoding::piece::{CHUNK_BYTES, Head, Piece};
-use crate::keyspace::{Key, Kind, Record, Tx, Type};
+use crate::keyspace::{Direction, Key, Kind, Record, Tx, Type};
 use crate::storage::Family;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::string::StringValue;
+use crate::types::zset::ZSet;
 
 /// Elements of a list that are read at a time.
 const LIST_STRETCH: u64 = 256;
@@ -39,8 +40,8 @@ pub fn export<E: From<Error>>(
             let head = Head { timed: record.element_deadline_ms().is_some(), ..head };
             hash(tx, load(key, record)?, head, show)?
         }
+        Type::SortedSet => zset(tx, &load(key, record)?, head, show)?,
         Type::Stream => streams::export(tx, &load(key, record)?, head, show)?,
-        kind => return Err(Error::client(format!("ERR a {} cannot be dumped yet", kind.name())).into()),
     };
     if shown {
         show(Piece::End)?;
@@ -102,6 +103,20 @@ fn set<E: From<Error>>(
     let mut walk = set.walk(tx)?;
     while let Some(member) = walk.next()? {
         show(Piece::Member(member))?;
+    }
+    Ok(true)
+}
+
+fn zset<E: From<Error>>(
+    tx: &mut Tx,
+    zset: &ZSet,
+    head: Head,
+    show: &mut impl FnMut(Piece) -> Result<(), E>,
+) -> Result<bool, E> {
+    show(Piece::Key(Head { count: zset.len(), ..head }))?;
+    let mut walk = zset.walk(tx, 0, Direction::Forward)?;
+    while let Some((member, score)) = walk.next(tx)? {
+        show(Piece::Scored { member, score })?;
     }
     Ok(true)
 }

@@ -13,6 +13,7 @@ use crate::types::list::{self, End, List};
 use crate::types::set::{self, Set};
 use crate::types::stream::NodeLimits;
 use crate::types::string::{self, StringValue};
+use crate::types::zset::{self, Rules, Written, ZSet};
 
 /// Elements and bytes that are gathered before they are written.
 const BATCH_PIECES: usize = 1024;
@@ -25,6 +26,7 @@ pub struct Limits {
     set: set::Limits,
     hash: hash::Limits,
     stream: NodeLimits,
+    zset: zset::Limits,
 }
 
 impl Limits {
@@ -44,6 +46,10 @@ impl Limits {
             stream: NodeLimits {
                 bytes: settings.stream_node_max_bytes as u64,
                 entries: settings.stream_node_max_entries,
+            },
+            zset: zset::Limits {
+                listpack_entries: settings.zset_max_listpack_entries,
+                listpack_value_bytes: settings.zset_max_listpack_value,
             },
         }
     }
@@ -104,8 +110,8 @@ impl Builder {
             Type::List => write_list(tx, key, &pieces, self.limits.list),
             Type::Set => write_set(tx, key, &pieces, self.limits.set),
             Type::Hash => write_hash(tx, key, &pieces, self.limits.hash),
+            Type::SortedSet => write_zset(tx, key, &pieces, self.limits.zset),
             Type::Stream => streams::write(tx, key, &pieces, self.limits.stream),
-            kind => Err(Error::client(format!("ERR a {} cannot be restored yet", kind.name()))),
         }
     }
 
@@ -176,6 +182,16 @@ fn write_set(tx: &mut Tx, key: &Key, pieces: &[Piece], limits: set::Limits) -> R
     let members: Vec<&[u8]> = members.collect::<Result<_>>()?;
     let added = tx.edit(key, |set: &mut Set, tx| set.insert_many(tx, &members, limits))?;
     if added == members.len() as u64 { Ok(()) } else { Err(bad_data()) }
+}
+
+fn write_zset(tx: &mut Tx, key: &Key, pieces: &[Piece], limits: zset::Limits) -> Result<()> {
+    let elements = pieces.iter().map(|piece| match piece {
+        Piece::Scored { member, score } => Ok((*score, &member[..])),
+        _ => Err(bad_data()),
+    });
+    let elements: Vec<(f64, &[u8])> = elements.collect::<Result<_>>()?;
+    let written = tx.edit(key, |zset: &mut ZSet, tx| zset.write(tx, &elements, Rules::default(), limits))?;
+    if written.iter().all(|written| matches!(written, Written::Added(_))) { Ok(()) } else { Err(bad_data()) }
 }
 
 fn write_hash(tx: &mut Tx, key: &Key, pieces: &[Piece], limits: hash::Limits) -> Result<()> {

@@ -33,7 +33,9 @@ pub(super) fn bgsave(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
         return Err(Error::client(BUSY));
     }
     let (frozen, sequence) = freeze(context);
-    saver.finish_in_background(frozen, sequence, snapshot_file(context.settings)).map_err(|error| Error::Storage(error.to_string()))?;
+    saver
+        .finish_in_background(frozen, sequence, snapshot_file(context.settings))
+        .map_err(|error| Error::Storage(error.to_string()))?;
     Ok(Reply::simple("Background saving started").into())
 }
 

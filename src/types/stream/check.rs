@@ -73,7 +73,9 @@ impl Group {
             if own != consumer.pending || owned != own {
                 let who = consumer.name.escape_ascii();
                 let counted = consumer.pending;
-                find(format!("consumer \"{who}\" of group \"{name}\" has {own} and {owned} entries, and counts {counted}"));
+                find(format!(
+                    "consumer \"{who}\" of group \"{name}\" has {own} and {owned} entries, and counts {counted}"
+                ));
             }
         }
         if !pending.is_empty() {
