@@ -2,8 +2,9 @@
 //! (`+select|0`), and the rules that made them, which are what clients are shown.
 //!
 //! The bits decide. The rules are kept in the order they came, without those that changed
-//! nothing or were overridden by name, so that what is shown gives the same bits again, on a
-//! later version with more commands as well.
+//! nothing or were overridden by name, so that what is shown gives the same bits again. Rules
+//! about categories are kept even if they change nothing yet: a later version may have more
+//! commands in them.
 
 use super::catalogue::Catalogue;
 use super::error::RuleError;
@@ -106,9 +107,17 @@ impl CommandSet {
         if self.forget_rules_of(rule) {
             without = self.replayed(catalogue);
         }
-        if (&self.bits, &self.first_args) != (&without.bits, &without.first_args) {
+        let differs = (&self.bits, &self.first_args) != (&without.bits, &without.first_args);
+        if differs || self.may_matter_later(rule) {
             self.rules.push(String::from_utf8_lossy(rule).to_ascii_lowercase());
         }
+    }
+
+    /// Whether a rule about a category says something that the rules so far do not say of every
+    /// command there may ever be.
+    fn may_matter_later(&self, rule: &[u8]) -> bool {
+        let repeats_the_first = self.rules.is_empty() && rule.starts_with(b"+") == self.future;
+        rule.get(1) == Some(&b'@') && !repeats_the_first
     }
 
     /// The set that its rules make.
@@ -205,6 +214,10 @@ mod tests {
             ("+config|get +@all +config|set", "+@all"),
             ("-get +get +set", "-@all +get +set"),
             ("+get -get", "-@all"),
+            ("+config -@read", "-@all +config -@read"),
+            ("-@write", "-@all"),
+            ("+@all +@read", "+@all"),
+            ("+@all -@slow -@slow", "+@all -@slow"),
             ("+@all -get +get", "+@all"),
             ("+@read +get", "-@all +@read"),
             ("+get -@read +get", "-@all -@read +get"),

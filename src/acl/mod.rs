@@ -93,24 +93,17 @@ impl Acl {
         self.get(name).filter(|user| user.rules().admits(password))
     }
 
-    /// Changes a user by modifiers, all or none, and makes it if it is missing. Answers the
-    /// user with the rules from before, for whoever must act on what was taken away.
+    /// Changes a user by modifiers, all or none, and makes it if it is missing.
     ///
     /// # Errors
     /// The first modifier that is wrong.
-    pub fn set(
-        &self,
-        name: &[u8],
-        modifiers: &[impl AsRef<[u8]>],
-        all_channels: bool,
-    ) -> Result<(Arc<User>, Arc<Rules>), Refused> {
+    pub fn set(&self, name: &[u8], modifiers: &[impl AsRef<[u8]>], all_channels: bool) -> Result<Arc<User>, Refused> {
         let mut users = self.users.write();
         let known = users.get(name).cloned();
-        let before = match &known {
-            Some(user) => user.rules(),
-            None => Arc::new(Rules::fresh(self.catalogue, all_channels)),
+        let mut rules = match &known {
+            Some(user) => Rules::clone(&user.rules()),
+            None => Rules::fresh(self.catalogue, all_channels),
         };
-        let mut rules = Rules::clone(&before);
         for modifier in modifiers {
             let modifier = modifier.as_ref();
             let applied = rules.apply(self.catalogue, modifier, all_channels);
@@ -127,7 +120,7 @@ impl Acl {
                 user
             }
         };
-        Ok((user, before))
+        Ok(user)
     }
 
     /// Deletes a user, not the default one. Whoever still holds it may do nothing any more.
@@ -248,7 +241,7 @@ mod tests {
     #[test]
     fn who_holds_a_deleted_user_holds_nothing() {
         let acl = Acl::new(small());
-        let (user, _) = acl.set(b"a", &["on", "nopass", "+@all", "~*", "&*"], false).unwrap();
+        let user = acl.set(b"a", &["on", "nopass", "+@all", "~*", "&*"], false).unwrap();
         assert!(user.is_unrestricted() && user.is_open());
         assert!(acl.delete(b"a").is_some_and(|gone| Arc::ptr_eq(&gone, &user)));
         assert!(user.is_gone() && !user.is_unrestricted() && !user.is_open());
@@ -293,7 +286,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.acl");
         let acl = Acl::new(small());
-        let (old, _) = acl.set(b"a", &["on", "+get"], false).unwrap();
+        let old = acl.set(b"a", &["on", "+get"], false).unwrap();
         acl.set(b"default", &["off"], false).unwrap();
         acl.save(&path).unwrap();
         let before = lines(&acl);

@@ -15,6 +15,7 @@ use crate::acl::{LogEntry, Rules, Selector, User, join_selectors};
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result, clock, random};
 use crate::config::AclPubsubDefault;
+use crate::pubsub::Kind;
 use crate::resp::Reply;
 
 pub static COMMANDS: &[Command] = &[Command {
@@ -260,6 +261,19 @@ impl Instance {
     }
 }
 
+/// Closes the connections of a user that listen to what it may not listen to any more.
+fn disconnect_listeners(instance: &Instance, own: &SessionState, user: &User) {
+    let rules = user.rules();
+    if !rules.weighs_channels() {
+        return;
+    }
+    instance.pubsub.for_each(|kind, name, client| {
+        if *client.user.read() == *user.name() && !rules.allows_channel(name, kind == Kind::Pattern) {
+            if client.id == own.client.id { client.close_after_reply() } else { client.kill() }
+        }
+    });
+}
+
 fn setuser(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let name = args.next()?;
     if name.iter().any(|byte| matches!(byte, 0 | b' ' | b'\t'..=b'\r')) {
@@ -271,10 +285,11 @@ fn setuser(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     })?;
     let instance = context.instance;
     let changed = instance.acl.set(name, &modifiers, instance.opens_channels());
-    changed.map_err(|refused| {
+    let user = changed.map_err(|refused| {
         let modifier = String::from_utf8_lossy(&refused.modifier);
         Error::client(format!("ERR Error in ACL SETUSER modifier '{modifier}': {}", refused.why))
     })?;
+    disconnect_listeners(instance, context.session, &user);
     Ok(Outcome::ok())
 }
 

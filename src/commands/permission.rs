@@ -170,7 +170,7 @@ mod tests {
     fn verdict(rules: &str, call: &str) -> Result<(), Denial> {
         let acl = crate::acl::Acl::new(&CATALOGUE);
         let modifiers: Vec<&str> = rules.split(' ').collect();
-        let (user, _) = acl.set(b"u", &modifiers, false).unwrap_or_else(|refused| panic!("{rules}: {refused:?}"));
+        let user = acl.set(b"u", &modifiers, false).unwrap_or_else(|refused| panic!("{rules}: {refused:?}"));
         let words: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
         check(&user.rules(), table::resolve(&words).unwrap(), &words)
     }

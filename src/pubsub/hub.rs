@@ -100,6 +100,15 @@ impl<S> Hub<S> {
         audiences.keys().filter(|name| matches(name)).cloned().collect()
     }
 
+    /// Calls `each` with every subscription: its kind, its name, who has it.
+    pub fn for_each(&self, mut each: impl FnMut(Kind, &Bytes, &Arc<S>)) {
+        for kind in Kind::ALL {
+            for (name, audience) in self.of(kind).audiences.read().iter() {
+                audience.iter().for_each(|subscriber| each(kind, name, subscriber));
+            }
+        }
+    }
+
     /// How many a message would reach; a subscriber counts once for each way it does.
     pub fn receivers(&self, kind: Kind, channel: &[u8]) -> usize {
         let direct = if self.of(kind).is_empty() { 0 } else { self.subscribers(kind, channel) };
