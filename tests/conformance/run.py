@@ -26,6 +26,7 @@ import argparse
 import collections
 import concurrent.futures
 import gzip
+import itertools
 import os
 import pathlib
 import queue
@@ -183,9 +184,11 @@ class Hosted:
 
     def __init__(self, command, folder):
         script = folder / "src" / "redis-server"
-        # The suite reads the process id and the end of the start from Redis' log.
+        # The suite gives a configuration file, which has to come before any parameter.
+        program = list(itertools.takewhile(lambda word: not word.startswith("--"), command))
+        # It reads the process id and the end of the start from Redis' log.
         script.write_text("#!/bin/sh\necho \" PID: $$\"\necho 'Ready to accept connections'\n"
-                          f"exec {shlex.join(command)} \"$@\"\n")
+                          f"exec {shlex.join(program)} \"$@\"\n")
         script.chmod(0o755)
 
     def dead(self):
