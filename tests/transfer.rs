@@ -209,7 +209,7 @@ fn value(client: &mut Connection, kind: &str, key: &[u8]) -> String {
         "list" => format!("{:?}", ask(&[b"LRANGE", key, b"0", b"-1"])),
         "set" => sorted(&ask(&[b"SMEMBERS", key]), 1),
         "hash" => sorted(&ask(&[b"HGETALL", key]), 2),
-        "zset" => format!("{:?}", ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])),
+        "zset" => scored(&ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])),
         "stream" => {
             let entries = ask(&[b"XRANGE", key, b"-", b"+"]);
             let groups = ask(&[b"XINFO", b"GROUPS", key]);
@@ -229,6 +229,15 @@ fn pending_ids(pending: &Reply) -> String {
     let Some(entries) = pending.elements() else { return format!("{pending:?}") };
     let entry = |entry: &Reply| entry.elements().map(|parts| format!("{:?} {:?} {:?}", parts[0], parts[1], parts[3]));
     format!("{:?}", entries.iter().map(entry).collect::<Vec<_>>())
+}
+
+/// Members with scores as numbers: redis-server 7.0 prints more digits than a double needs.
+fn scored(reply: &Reply) -> String {
+    let pair = |pair: &[Reply]| {
+        let text = String::from_utf8_lossy(pair[1].bytes().expect("a score")).into_owned();
+        (format!("{:?}", pair[0]), text.parse::<f64>().expect("a number"))
+    };
+    format!("{:?}", reply.elements().expect("an array").chunks(2).map(pair).collect::<Vec<_>>())
 }
 
 fn sorted(reply: &Reply, width: usize) -> String {

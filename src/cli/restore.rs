@@ -1,10 +1,12 @@
 //! `ferrock restore`: a dump, an RDB file or a log of commands into a database directory, while no
 //! server runs. Which of them a file is, its content says.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args;
@@ -102,19 +104,21 @@ impl Restore<'_> {
     fn all(&mut self) -> Result<(), TransferError> {
         let path = self.arguments.file.as_path();
         if path == Path::new("-") {
-            return self.one(BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()), 0);
+            return self.one(io::stdin().lock(), 0);
         }
         for file in files_of(path)? {
             let opened = File::open(&file).map_err(with_path(&file))?;
             let total = opened.metadata().map_or(0, |metadata| metadata.len());
-            self.one(BufReader::with_capacity(BUFFER_BYTES, opened), total)?;
+            self.one(opened, total)?;
         }
         Ok(())
     }
 
     /// One file, by what it begins with.
-    fn one(&mut self, mut from: BufReader<impl Read>, total: u64) -> Result<(), TransferError> {
-        let mut progress = Progress::new("restoring", total, Unit::Bytes);
+    fn one(&mut self, from: impl Read, total: u64) -> Result<(), TransferError> {
+        let passed = Rc::new(Cell::new(0));
+        let mut from = BufReader::with_capacity(BUFFER_BYTES, Counted { from, passed: passed.clone() });
+        let mut progress = Steps { progress: Progress::new("restoring", total, Unit::Bytes), passed };
         let beginning = beginning(&mut from)?;
         let done = match beginning {
             Beginning::Nothing => Ok(()),
@@ -128,11 +132,11 @@ impl Restore<'_> {
             }
             Beginning::Commands => self.commands(&mut from, &mut progress),
         };
-        self.took += progress.finish();
+        self.took += progress.progress.finish();
         done
     }
 
-    fn body(&mut self, mut reader: rdb::Reader<impl Read>, progress: &mut Progress) -> Result<(), TransferError> {
+    fn body(&mut self, mut reader: rdb::Reader<impl Read>, progress: &mut Steps) -> Result<(), TransferError> {
         let limits = Limits::of(self.replay.settings());
         let filter = self.arguments.filter.filter();
         let mut loader = Loader::new(self.replay.store().clone(), limits, filter, self.arguments.conflict());
@@ -145,21 +149,20 @@ impl Restore<'_> {
         read.and(finished.map(drop).map_err(TransferError::from))
     }
 
-    fn commands(&mut self, from: &mut impl BufRead, progress: &mut Progress) -> Result<(), TransferError> {
-        let mut at = 0;
+    fn commands(&mut self, from: &mut impl BufRead, progress: &mut Steps) -> Result<(), TransferError> {
+        let mut is_first = true;
         loop {
             let bytes = from.fill_buf()?;
             let count = bytes.len();
             if count == 0 {
                 break;
             }
-            if at == 0 && !self.arguments.filter.filter().wants_all() {
+            if std::mem::take(&mut is_first) && !self.arguments.filter.filter().wants_all() {
                 return Err(Error::client("ERR commands are run as they stand: filters do not apply to them").into());
             }
             self.replay.feed(bytes)?;
             from.consume(count);
-            at += count as u64;
-            progress.reached(at);
+            progress.step();
         }
         if self.replay.unfinished_bytes() > 0 {
             eprintln!("ferrock: the last command is cut off; {} bytes were not used", self.replay.unfinished_bytes());
@@ -208,16 +211,38 @@ fn report(loaded: &Loaded, took: Duration) {
     eprintln!("{}", notes.join(", "));
 }
 
-fn load(
-    reader: &mut rdb::Reader<impl Read>,
-    loader: &mut Loader,
-    progress: &mut Progress,
-) -> Result<(), TransferError> {
+fn load(reader: &mut rdb::Reader<impl Read>, loader: &mut Loader, progress: &mut Steps) -> Result<(), TransferError> {
     while let Some(piece) = reader.next()? {
         loader.piece(piece)?;
-        progress.reached(reader.at());
+        progress.step();
     }
     Ok(())
+}
+
+/// Bytes of a file as they pass, counted before they are uncompressed.
+struct Counted<R> {
+    from: R,
+    passed: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(out)?;
+        self.passed.set(self.passed.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// Progress by the bytes that have passed.
+struct Steps {
+    progress: Progress,
+    passed: Rc<Cell<u64>>,
+}
+
+impl Steps {
+    fn step(&mut self) {
+        self.progress.reached(self.passed.get());
+    }
 }
 
 fn sum(one: Loaded, other: Loaded) -> Loaded {

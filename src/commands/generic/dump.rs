@@ -5,7 +5,7 @@ use crate::base::{ClientError, Error, Result};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
-use crate::encoding::rdb::{PayloadReader, PayloadWriter, RdbError};
+use crate::encoding::rdb::{PayloadReader, PayloadWriter};
 use crate::keyspace::{Class, Key, Record, Tx, Use};
 use crate::transfer::{Builder, Head, Limits, Piece, TransferError, export};
 
@@ -145,11 +145,11 @@ fn build(tx: &mut Tx, key: &Key, payload: &[u8], expire_at_ms: Option<u64>, limi
             }
             Ok(())
         }
-        _ => Err(bad_data(&RdbError::Magic)),
+        _ => Err(bad_data(&"a value without elements")),
     }
 }
 
-fn bad_data(error: &RdbError) -> Error {
-    tracing::debug!(%error, "a payload for RESTORE was refused");
+fn bad_data(why: &dyn std::fmt::Display) -> Error {
+    tracing::debug!(%why, "a payload for RESTORE was refused");
     Error::client("ERR Bad data format")
 }
