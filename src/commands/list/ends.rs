@@ -76,8 +76,10 @@ fn pop_one_or_many(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> 
 pub(super) fn pop(context: &mut Context<'_>, key: &[u8], end: End, count: u64) -> Result<Option<Vec<Bytes>>> {
     let limits = limits(context);
     let key = context.key(key);
-    let Some(list) = context.tx.read::<List>(&key)? else { return Ok(None) };
-    context.weigh_elements(count.min(list.len()))?;
+    if count > 1 {
+        let Some(list) = context.tx.read::<List>(&key)? else { return Ok(None) };
+        context.weigh_elements(count.min(list.len()))?;
+    }
     context.tx.edit_existing::<List, _>(&key, |list, tx| {
         let elements = list.pop(tx, end, count, limits)?;
         if !elements.is_empty() {

@@ -352,7 +352,7 @@ fn check(trial: &Trial, model: &VecDeque<Vec<u8>>, wanted: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn it_does_what_a_deque_does(steps in proptest::collection::vec(step(), 1..60), cold: bool) {
         let mut trial = Trial::new();
