@@ -217,7 +217,10 @@ fn execute(
             }
             Err(error) if session.tx.reads_are_consistent() => {
                 session.tx.rollback(savepoint);
-                break Outcome::Reply(error_reply(&error));
+                break match session.waits_on(found, &error) {
+                    Some(wait) => Outcome::Wait(wait),
+                    None => Outcome::Reply(error_reply(&error)),
+                };
             }
             // What was read does not belong together: neither the reply counts nor the complaint.
             Ok(_) | Err(_) => {

@@ -9,10 +9,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::blocking::{GiveUp, Wait};
+use super::command::Group;
 use super::dispatch;
 use super::instance::Instance;
 use super::table::Entry;
@@ -21,9 +22,9 @@ use super::transactions::{Multi, Watched};
 use super::waiters::Waiting;
 use super::watch::Mark;
 use crate::acl::User;
-use crate::base::{Error, clock};
+use crate::base::{ClientError, Error, clock};
 use crate::config::{Reader, Settings};
-use crate::keyspace::{DatabaseIndex, LockSet, Tx, Wanted};
+use crate::keyspace::{DatabaseIndex, LockSet, Tx, Type, Wanted};
 use crate::observe::Client;
 use crate::pubsub::Subscriptions;
 use crate::resp::{self, Limits, Parsed, Protocol, Reply, RequestParser};
@@ -195,6 +196,23 @@ impl Session {
                 false
             }
         }
+    }
+
+    /// What a blocked client goes on waiting for, where it was called to keys that by now hold
+    /// something else than the list or sorted set it wants: whoever blocks does not hear of those.
+    pub(super) fn waits_on(&mut self, entry: Entry, error: &Error) -> Option<Wait> {
+        let wanted = match entry.command.group {
+            Group::List => Type::List,
+            Group::SortedSet => Type::SortedSet,
+            _ => return None,
+        };
+        let waiting = self.waiting.as_ref().filter(|_| matches!(error, Error::Client(ClientError::WrongType)))?;
+        let tx = &mut self.tx;
+        let is_wanted = |(db, name): &(DatabaseIndex, Bytes)| match tx.record(&tx.key(*db, name)) {
+            Ok(found) => found.is_some_and(|record| record.kind == wanted),
+            Err(_) => true,
+        };
+        if waiting.answered().iter().any(is_wanted) { None } else { Some(waiting.wait().clone()) }
     }
 
     fn limits(&self, settings: &Settings) -> Limits {

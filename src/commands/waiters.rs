@@ -174,6 +174,11 @@ impl Waiting {
         self.entry
     }
 
+    /// The keys of the calls that are being looked into.
+    pub fn answered(&self) -> &[WaitedKey] {
+        &self.answered
+    }
+
     /// Whether there is a call to look into.
     pub fn is_called(&self) -> bool {
         self.waiter.call.lock().is_some()
