@@ -7,16 +7,19 @@
 use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
-use crate::base::{Error, Result};
+use crate::base::Result;
+use crate::base::number::format_double;
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
-use crate::keyspace::{Key, Record, Tx, Type};
+use crate::keyspace::{Direction, Key, Record, Tx, Type};
 use crate::resp::Reply;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
+use crate::types::stream::{Id, Stream};
 use crate::types::string::StringValue;
+use crate::types::zset::ZSet;
 
 /// Elements of a list that are read together.
 const PAGE: u64 = 1024;
@@ -36,6 +39,13 @@ impl Digest {
     pub(super) fn mix(&mut self, bytes: &[u8]) {
         self.add(bytes);
         self.0 = Sha1::digest(self.0).into();
+    }
+
+    /// Of several parts in order.
+    fn of(parts: &[&[u8]]) -> Self {
+        let mut digest = Self::default();
+        parts.iter().for_each(|part| digest.mix(part));
+        digest
     }
 }
 
@@ -118,7 +128,18 @@ fn mix_value(tx: &mut Tx, key: &Key, record: &Record, digest: &mut Digest) -> Re
                 add_fields(tx, &hash, digest)?;
             }
         }
-        other => return Err(Error::client(format!("ERR DEBUG DIGEST does not know a {} yet", other.name()))),
+        Type::SortedSet => {
+            if let Some(set) = tx.read::<ZSet>(key)? {
+                for (member, score) in set.all(tx)? {
+                    digest.add(&Digest::of(&[&member, format_double(score).as_bytes()]).0);
+                }
+            }
+        }
+        Type::Stream => {
+            if let Some(stream) = tx.read::<Stream>(key)? {
+                mix_stream(tx, &stream, digest)?;
+            }
+        }
     }
     if record.expire_at_ms.is_some() {
         digest.add(b"!!expire!!");
@@ -136,11 +157,18 @@ fn mix_list(tx: &mut Tx, list: &List, digest: &mut Digest) -> Result<()> {
     Ok(())
 }
 
+fn mix_stream(tx: &mut Tx, stream: &Stream, digest: &mut Digest) -> Result<()> {
+    let mut walk = stream.walk(tx, Id::MIN, Id::MAX, Direction::Forward)?;
+    while let Some(entry) = walk.next()? {
+        digest.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+        entry.pairs()?.iter().for_each(|string| digest.mix(string));
+    }
+    Ok(())
+}
+
 fn add_fields(tx: &mut Tx, hash: &Hash, digest: &mut Digest) -> Result<()> {
     for (field, value) in hash.all(tx)? {
-        let mut element = Digest::default();
-        element.mix(&field);
-        element.mix(&value);
+        let mut element = Digest::of(&[&field, &value]);
         if hash.deadline(tx, &field)?.flatten().is_some() {
             element.add(b"!!hexpire!!");
         }
