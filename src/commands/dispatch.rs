@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
-use super::command::{Command, Flags, flags};
+use super::command::{Command, Flags, Group, flags};
 use super::context::Context;
 use super::monitor::Source;
 use super::outcome::Outcome;
@@ -115,6 +115,9 @@ pub(super) fn dispatch(
 fn note_run(session: &mut Session, found: Entry, args: &[&[u8]]) {
     show(session, found, args);
     session.state.end_caching(found);
+    if found.command.group == Group::Transactions {
+        session.state.show_transaction();
+    }
 }
 
 /// Shows a command to those who watch. One that waits was shown when it began to.

@@ -11,7 +11,7 @@ use super::waiters::Waiters;
 use super::watch::WatchTable;
 use crate::acl::Acl;
 use crate::base::Result;
-use crate::config::{AppendFsync, Changes, Config, Unapplied};
+use crate::config::{AppendFsync, Changes, Config, Settings, Unapplied};
 use crate::keyspace::Store;
 use crate::observe::{Client, Observations};
 use crate::pubsub::Hub;
@@ -123,6 +123,12 @@ impl Instance {
             self.acl.set_default_password(&changes.after.requirepass);
         }
         Ok(())
+    }
+
+    /// The bytes that clients' buffers may take together (`maxmemory-clients`); `None` for no limit.
+    pub fn client_memory_bytes(&self, settings: &Settings) -> Option<usize> {
+        let most = settings.maxmemory_clients.of(self.control.memory_budget_bytes());
+        usize::try_from(most).ok().filter(|most| *most > 0)
     }
 
     /// In `appendfsync always`, waits until everything committed so far survives a power cut.

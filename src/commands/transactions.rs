@@ -88,6 +88,8 @@ impl Queued {
 #[derive(Debug, Clone, Default)]
 pub struct Multi {
     queued: Vec<Queued>,
+    /// What their words take.
+    bytes: usize,
     /// A command was refused, so EXEC must be.
     broken: bool,
 }
@@ -109,7 +111,7 @@ impl Multi {
 
     /// How many bytes the queued commands take.
     pub fn bytes(&self) -> usize {
-        self.queued.iter().flat_map(|queued| &queued.args).map(|arg| arg.len() + size_of::<Bytes>()).sum()
+        self.bytes
     }
 
     /// Whether none is queued.
@@ -147,6 +149,15 @@ impl SessionState {
     pub(super) fn reset_transaction(&mut self, table: &WatchTable) {
         self.multi = None;
         self.unwatch(table);
+        self.show_transaction();
+    }
+
+    /// Lets others see how far the transaction has come.
+    pub(super) fn show_transaction(&self) {
+        let (queued, bytes) = self.multi.as_ref().map_or((-1, 0), |multi| (multi.len() as i64, multi.bytes()));
+        self.client.queued.store(queued, Ordering::Relaxed);
+        self.client.queued_bytes.store(bytes, Ordering::Relaxed);
+        self.client.watching.store(self.watched.len(), Ordering::Relaxed);
     }
 }
 
@@ -166,7 +177,9 @@ pub(super) fn refuse(state: &mut SessionState) {
 /// Queues a command that passed all gates.
 pub(super) fn queue(state: &mut SessionState, entry: Entry, args: &[&[u8]]) {
     let Some(multi) = &mut state.multi else { return };
+    multi.bytes += args.iter().map(|arg| arg.len() + size_of::<Bytes>()).sum::<usize>();
     multi.queued.push(Queued { entry, args: owned(args) });
+    state.show_transaction();
 }
 
 fn multi(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
@@ -307,7 +320,7 @@ fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
 fn run_queued(context: &mut Context<'_>, queued: &Queued) -> Result<Reply> {
     let savepoint = context.tx.savepoint();
     let args = queued.words();
-    context.session.note_reads(&context.instance.tracking, queued.entry, &args);
+    context.session.note_looks(context.tx, queued.entry, &args);
     let mut inner = Context {
         tx: context.tx,
         session: context.session,

@@ -62,10 +62,19 @@ pub struct Touched {
     pub key: Bytes,
 }
 
+/// A key that was read inside a transaction by a client which wants to be told when it changes.
+#[derive(Debug, Clone)]
+pub struct Look {
+    pub key: Bytes,
+    /// How many keys the transaction had touched by then: what it did before is no news to the reader.
+    pub after: usize,
+}
+
 /// What one commit did, in order.
 #[derive(Debug, Default)]
 pub struct Commit {
     pub touched: Vec<Touched>,
+    pub looks: Vec<Look>,
     pub told: Vec<Told>,
     /// Databases whose whole contents changed (flushed or swapped).
     pub replaced: Vec<DatabaseIndex>,
@@ -74,7 +83,7 @@ pub struct Commit {
 impl Commit {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.told.is_empty() && self.replaced.is_empty()
+        self.touched.is_empty() && self.looks.is_empty() && self.told.is_empty() && self.replaced.is_empty()
     }
 }
 

@@ -16,7 +16,7 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::databases::DatabaseIndex;
-use super::events::{Class, Commit, Event, Message, Told, Touched};
+use super::events::{Class, Commit, Event, Look, Message, Told, Touched};
 use super::key::Key;
 use super::locks::{LockSet, Stripe};
 use super::store::{FrozenGuard, Store};
@@ -93,6 +93,7 @@ pub struct Savepoint {
     undo: usize,
     told: usize,
     touched: usize,
+    looks: usize,
     cleared: usize,
     reclaims: usize,
     replaced: usize,
@@ -650,6 +651,13 @@ impl Tx {
         }
     }
 
+    /// The client of this transaction has read a key, whose lock is held, and wants to be told of what
+    /// happens to it from here on.
+    pub fn look(&mut self, user_key: &[u8]) {
+        let look = Look { key: Bytes::copy_from_slice(user_key), after: self.commit.touched.len() };
+        self.commit.looks.push(look);
+    }
+
     /// The keys that this transaction touched so far, if anybody wants to know.
     pub fn touched(&self) -> &[Touched] {
         &self.commit.touched
@@ -686,6 +694,7 @@ impl Tx {
             undo: self.undo.len(),
             told: self.commit.told.len(),
             touched: self.commit.touched.len(),
+            looks: self.commit.looks.len(),
             cleared: self.cleared.len(),
             reclaims: self.reclaims.len(),
             replaced: self.commit.replaced.len(),
@@ -717,6 +726,7 @@ impl Tx {
         }
         self.commit.told.truncate(to.told);
         self.commit.touched.truncate(to.touched);
+        self.commit.looks.truncate(to.looks);
         self.commit.replaced.truncate(to.replaced);
         self.cleared.truncate(to.cleared);
         self.reclaims.truncate(to.reclaims);
@@ -744,6 +754,7 @@ impl Tx {
         self.flushed.clear();
         self.databases = None;
         self.commit.touched.clear();
+        self.commit.looks.clear();
         self.commit.told.clear();
         self.commit.replaced.clear();
         self.uses.clear();

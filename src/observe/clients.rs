@@ -331,6 +331,38 @@ impl Clients {
         }
     }
 
+    /// Closes those who hold most until all together hold no more than so many bytes. Who asked not
+    /// to be (CLIENT NO-EVICT) is left alone, and not counted.
+    pub fn evict_beyond(&self, most_bytes: usize) {
+        let candidates = self.all().into_iter().filter(|client| !client.no_evict.load(Ordering::Relaxed));
+        let mut held: Vec<(usize, Arc<Client>)> =
+            candidates.filter(|client| !client.is_killed()).map(|client| (client.memory_bytes(), client)).collect();
+        let mut total: usize = held.iter().map(|(bytes, _)| bytes).sum();
+        held.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (bytes, client) in held {
+            if total <= most_bytes {
+                break;
+            }
+            self.evict(&client);
+            total -= bytes;
+        }
+    }
+
+    /// Closes a client that holds more by itself than all may together; says whether it did.
+    pub fn evict_if_beyond(&self, client: &Client, most_bytes: usize) -> bool {
+        let beyond = !client.no_evict.load(Ordering::Relaxed) && client.memory_bytes() > most_bytes;
+        if beyond {
+            self.evict(client);
+        }
+        beyond
+    }
+
+    fn evict(&self, client: &Client) {
+        tracing::info!(client = client.id, bytes = client.memory_bytes(), "clients hold too much memory: closing one");
+        client.kill();
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Sets how much output clients may let gather.
     pub fn limit_output(&self, limits: &OutputLimits) {
         self.limits.set(limits);

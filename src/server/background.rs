@@ -20,6 +20,8 @@ const CARE_INTERVAL: Duration = Duration::from_secs(1);
 const REST_AFTER_MS: u64 = 2000;
 /// Keys beyond `tracking-table-max-keys` that are let go in one step.
 const UNTRACKED_PER_STEP: usize = 1024;
+/// How often the memory of clients is looked at where it is limited.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(100);
 /// After a failure a task rests this long.
 const REST: Duration = Duration::from_secs(1);
 
@@ -99,6 +101,17 @@ pub(super) async fn care(instance: Arc<Instance>) {
             }
             instance.observe.refuse_writes(why);
         }
+    }
+}
+
+/// Closes clients while all together hold more memory than they may.
+pub(super) async fn evict_clients(instance: Arc<Instance>) {
+    loop {
+        let most = instance.client_memory_bytes(&instance.config.load());
+        if let Some(most) = most {
+            instance.observe.clients.evict_beyond(most);
+        }
+        tokio::time::sleep(if most.is_some() { EVICTION_INTERVAL } else { CARE_INTERVAL }).await;
     }
 }
 

@@ -194,7 +194,13 @@ async fn receive<S: Stream>(
     client.wake_up();
     client.input_bytes.store(talk.input.len(), Ordering::Relaxed);
     client.input_capacity.store(talk.input.capacity().next_multiple_of(INPUT_BYTES), Ordering::Relaxed);
-    if talk.input.remaining() as u64 > instance.config.load().client_query_buffer_limit {
+    let settings = instance.config.load();
+    if let Some(most) = instance.client_memory_bytes(&settings)
+        && instance.observe.clients.evict_if_beyond(client, most)
+    {
+        return Err(End::Server);
+    }
+    if talk.input.remaining() as u64 > settings.client_query_buffer_limit {
         tracing::warn!(client = client.id, "query buffer limit exceeded: closing");
         return Err(End::Server);
     }

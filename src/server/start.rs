@@ -177,6 +177,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         tokio::spawn(background::care(instance.clone())),
         tokio::spawn(reload::on_hangup(instance.clone(), doors.clone())),
         tokio::spawn(supervisor::keep_alive()),
+        tokio::spawn(background::evict_clients(instance.clone())),
     ];
     write_pid_file(&settings)?;
     tracing::info!(port = settings.port, dir = %settings.dir.path().display(), ready_ms = began.elapsed().as_millis() as u64, "ready to accept connections");

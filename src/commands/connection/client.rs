@@ -16,7 +16,6 @@ use crate::commands::request::Args;
 use crate::commands::session::ReplyMode;
 use crate::commands::table::TABLE;
 use crate::commands::tracking;
-use crate::commands::transactions::Multi;
 use crate::commands::usage::help;
 use crate::observe::{Client, ClientKind, Pause, Tracking};
 use crate::resp::Reply;
@@ -533,10 +532,6 @@ impl crate::commands::session::SessionState {
     /// Lets others see what only this session knows.
     pub(in crate::commands) fn show(&self, command: usize) {
         self.client.last_command.store(command as u32, Ordering::Relaxed);
-        let queued = self.multi.as_ref().map_or(-1, |multi| multi.len() as i64);
-        self.client.queued.store(queued, Ordering::Relaxed);
-        self.client.watching.store(self.watched.len(), Ordering::Relaxed);
-        let queued_bytes = self.multi.as_ref().map_or(0, Multi::bytes);
-        self.client.queued_bytes.store(queued_bytes, Ordering::Relaxed);
+        self.show_transaction();
     }
 }

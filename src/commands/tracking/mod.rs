@@ -18,6 +18,7 @@ use super::request::Args;
 use super::session::SessionState;
 use super::table::Entry;
 use crate::base::{ClientError, Error, Result};
+use crate::keyspace::Tx;
 use crate::observe::Tracking;
 use crate::resp::Reply;
 
@@ -84,15 +85,26 @@ pub struct Tracked {
 impl SessionState {
     /// A command is about to run: the keys it reads are to be remembered.
     pub(super) fn note_reads(&self, table: &TrackingTable, found: Entry, args: &[&[u8]]) {
+        if self.tracks_reads_of(found) {
+            found.for_each_key(args, |key, _| table.remember(self.client.id, key));
+        }
+    }
+
+    /// The same inside a transaction that holds the locks of its keys: they are remembered in its
+    /// commit, so that it tells the client nothing of what it did before they were read.
+    pub(super) fn note_looks(&self, tx: &mut Tx, found: Entry, args: &[&[u8]]) {
+        if self.tracks_reads_of(found) {
+            found.for_each_key(args, |key, _| tx.look(key));
+        }
+    }
+
+    fn tracks_reads_of(&self, found: Entry) -> bool {
         if !self.tracked.by_reading || !found.command.flags.contains(Flags::READONLY) {
-            return;
+            return false;
         }
         let how = self.client.tracking();
         let chosen = self.tracked.caching;
-        if (how.contains(Tracking::OPT_IN) && !chosen) || (how.contains(Tracking::OPT_OUT) && chosen) {
-            return;
-        }
-        found.for_each_key(args, |key, _| table.remember(self.client.id, key));
+        !(how.contains(Tracking::OPT_IN) && !chosen || how.contains(Tracking::OPT_OUT) && chosen)
     }
 
     /// A command was run: what CLIENT CACHING said was about this one, or about a transaction that goes on.

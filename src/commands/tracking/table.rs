@@ -28,7 +28,7 @@ const SHARDS: usize = 16;
 /// Where RESP2 clients hear of invalidations redirected to them.
 const CHANNEL: &str = "__redis__:invalidate";
 
-/// Clients that have read a key, by id. They stay when they leave, until the key changes.
+/// Clients that have read a key, by id. They stay when they leave, until the key changes or the last leaves.
 type Readers = SmallVec<[u64; 2]>;
 
 type Keys = FxHashMap<Bytes, Readers>;
@@ -88,6 +88,10 @@ impl TrackingTable {
         let mut clients = self.clients.write();
         clients.remove(&id);
         self.client_count.store(clients.len(), Ordering::Release);
+        if clients.is_empty() {
+            // From here on commits do not tell what they touch.
+            self.forget_all();
+        }
     }
 
     /// A client wants to be told of every key with this prefix.
@@ -115,13 +119,16 @@ impl TrackingTable {
         if !self.in_use() {
             return;
         }
-        if self.key_count.load(Ordering::Relaxed) > 0 {
-            for touched in &commit.touched {
-                if let Some(readers) = self.forget(&touched.key) {
-                    self.tell(&readers, &touched.key, origin, clients);
-                }
+        let mut looks = commit.looks.iter().peekable();
+        for (place, touched) in commit.touched.iter().enumerate() {
+            while let Some(look) = looks.next_if(|look| look.after <= place) {
+                self.remember(origin, &look.key);
+            }
+            if let Some(readers) = self.forget(&touched.key) {
+                self.tell(&readers, &touched.key, origin, clients);
             }
         }
+        looks.for_each(|look| self.remember(origin, &look.key));
         self.broadcast(&commit.touched, origin, clients);
         if !commit.replaced.is_empty() {
             self.forget_all();
@@ -131,6 +138,9 @@ impl TrackingTable {
     }
 
     fn forget(&self, key: &[u8]) -> Option<Readers> {
+        if self.key_count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
         let readers = self.shards[shard(key)].lock().remove(key)?;
         self.key_count.fetch_sub(1, Ordering::Relaxed);
         self.item_count.fetch_sub(readers.len(), Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Tests of the tracking table: who is told of what.
 
 use super::*;
+use crate::keyspace::Look;
 
 const HERE: u64 = 0;
 
@@ -52,8 +53,11 @@ fn the_first_enters_under_the_exclusive_lock_only() {
     assert!(room.table.enter(&client, true));
     let other = room.clients.enter("a:3".into(), "a:4".into(), true, 0, 0);
     assert!(room.table.enter(&other, false));
+    room.table.remember(client.id, b"a");
     room.table.leave(client.id, &BTreeSet::new());
+    assert_eq!(room.table.figures().keys, 1);
     room.table.leave(other.id, &BTreeSet::new());
+    assert_eq!(room.table.figures().keys, 0, "nobody is left to be told");
     assert!(!room.table.in_use());
 }
 
@@ -68,6 +72,23 @@ fn a_reader_is_told_once_of_each_change() {
     room.touch(&["a"], HERE);
     assert_eq!(heard(&reader), ["invalidate a"]);
     assert_eq!(room.table.figures(), TrackingFigures { clients: 1, keys: 0, items: 0, prefixes: 0 });
+}
+
+#[test]
+fn a_transaction_is_news_only_to_what_was_read_before() {
+    let room = Room::new();
+    let reader = room.client(Tracking::empty());
+    let touched = |key: &'static str| Touched { db: 0, key: Bytes::from_static(key.as_bytes()) };
+    let look = |key: &'static str, after| Look { key: Bytes::from_static(key.as_bytes()), after };
+    let commit = Commit {
+        touched: vec![touched("a"), touched("b")],
+        looks: vec![look("a", 1), look("b", 1)],
+        ..Commit::default()
+    };
+    room.table.committed(&commit, reader.id, &room.clients);
+    assert_eq!(heard(&reader), ["invalidate b"]);
+    room.touch(&["a"], HERE);
+    assert_eq!(heard(&reader), ["invalidate a"]);
 }
 
 #[test]
