@@ -3,7 +3,7 @@
 carried millions of elements, and LINDEX, LRANGE, LSET deep in a long one, before and after it
 was cut into many runs.
 
-    benches/lists.py [--ferrock PATH] [--queue N] [--length N]
+    benches/lists.py [--ferrock PATH] [--queue N] [--length N] [--inserts N]
 
 Prints microseconds per command, one client without pipelining, so a round trip is in all of them.
 """
@@ -126,6 +126,7 @@ def main():
     options.add_argument("--ferrock", default="target/release/ferrock")
     options.add_argument("--queue", type=int, default=10_000_000)
     options.add_argument("--length", type=int, default=5_000_000)
+    options.add_argument("--inserts", type=int, default=3000)
     options = options.parse_args()
     directory, port = tempfile.mkdtemp(prefix="ferrock-lists-"), free_port()
     server = subprocess.Popen(
@@ -137,7 +138,7 @@ def main():
         assert client.call("LINDEX", "long", options.length // 2) == str(options.length // 2).encode()
         deep(client, options.length, "one run")
         # Near the front, where the pivot is soon found; each parts a run.
-        for _ in range(3000):
+        for _ in range(options.inserts):
             client.call("LINSERT", "long", "BEFORE", client.call("LINDEX", "long", random.randrange(3000)), "new")
         began = time.perf_counter()
         removed = client.call("LREM", "long", 0, "y")
