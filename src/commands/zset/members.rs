@@ -180,7 +180,7 @@ fn rank(context: &mut Context<'_>, args: &mut Args<'_>, reverse: bool) -> Result
     let nothing = if with_score { Reply::NilArray } else { Reply::Nil };
     let Some(set) = context.read::<ZSet>(key)? else { return Ok(nothing.into()) };
     let Some((rank, score)) = set.rank(context.tx, member)? else { return Ok(nothing.into()) };
-    let rank = if reverse { set.len().saturating_sub(rank + 1) } else { rank };
+    let rank = if reverse { set.len().saturating_sub(rank.saturating_add(1)) } else { rank };
     let rank = Reply::Integer(rank as i64);
     Ok(if with_score { Reply::Array(vec![rank, Reply::Double(score)]) } else { rank }.into())
 }

@@ -47,16 +47,18 @@ fn flat(taken: Vec<Element>, key: Option<&[u8]>) -> Reply {
 /// Takes up to `count` elements of a key; `None` if it is not there.
 fn take(context: &mut Context<'_>, key: &[u8], end: End, count: u64) -> Result<Option<Vec<Element>>> {
     let key = context.key(key);
-    let Some(set) = context.tx.read::<ZSet>(&key)? else { return Ok(None) };
-    let all = set.len();
-    let count = count.min(all);
-    context.weigh_elements(count)?;
-    let (ranks, direction, event) = match end {
-        End::Least => (0..count, Direction::Forward, "zpopmin"),
-        End::Greatest => (all - count..all, Direction::Backward, "zpopmax"),
-    };
+    if count > 1 {
+        let Some(set) = context.tx.read::<ZSet>(&key)? else { return Ok(None) };
+        context.weigh_elements(count.min(set.len()))?;
+    }
     context.tx.edit_existing::<ZSet, _>(&key, |set, tx| {
-        let taken = set.remove_span(tx, ranks.clone(), direction)?;
+        let all = set.len();
+        let count = count.min(all);
+        let (ranks, direction, event) = match end {
+            End::Least => (0..count, Direction::Forward, "zpopmin"),
+            End::Greatest => (all - count..all, Direction::Backward, "zpopmax"),
+        };
+        let taken = set.remove_span(tx, ranks, direction)?;
         if !taken.is_empty() {
             tx.notify(Class::SORTED_SET, event, &key);
         }

@@ -149,7 +149,7 @@ pub fn search(
         let max = ScoreBound { score: end, exclusive: true };
         spans.push(set.score_span(tx, &ScoreRange { min, max })?);
     }
-    weigh(tx, spans.iter().map(|span| span.end - span.start).sum())?;
+    weigh(tx, spans.iter().fold(0, |sum, span| sum.saturating_add(span.end - span.start)))?;
     let mut found = Vec::new();
     for span in spans {
         let mut walk = set.walk(tx, span.start, Direction::Forward)?;

@@ -2,7 +2,7 @@
 //! below is a tree of counted rows under one object, read and written by point reads only.
 //!
 //! - here: [`Ranked`], its verbs. `node.rs`: its rows. `walk.rs`: keys one by one, from any rank on.
-//!   `build.rs`: a whole index from keys that are in order already.
+//!   `build.rs`: a whole index from keys that are in order already. `check.rs`: whether one is whole.
 //!
 //! ```text
 //! metadata   count varint · next node varint · height varint · the root, a branch
@@ -26,6 +26,7 @@
 //! united with a neighbour if there is room, and goes when it is empty.
 
 mod build;
+mod check;
 mod node;
 mod walk;
 
@@ -36,7 +37,7 @@ use smallvec::SmallVec;
 pub use build::Builder;
 pub use walk::RankedWalk;
 
-use self::node::{Address, Branch, Child, Node, ROOT, Sought};
+use self::node::{Address, Branch, Child, Found, Node, ROOT, Sought};
 use super::packed::{INLINE_BYTES, Packed};
 use crate::base::{Error, Result};
 use crate::encoding::key::{ObjectId, part_key};
@@ -77,6 +78,8 @@ pub struct Ranked {
 #[derive(Debug)]
 struct Kept {
     address: Address,
+    /// As it was read, so that what ends up the same is not written; `None` if it is new.
+    stored: Option<Bytes>,
     /// `None` if it is to be deleted.
     node: Option<Node>,
 }
@@ -163,7 +166,7 @@ impl Ranked {
     }
 
     fn damaged(&self, address: &Address, what: &str) -> Error {
-        Error::Corruption { family: FAMILY.name(), key: part_key(self.object, &address.part()), what: what.into() }
+        damage(self.object, address, what)
     }
 
     // ---- reading ------------------------------------------------------------
@@ -223,6 +226,21 @@ impl Ranked {
         Ok(nth.and_then(|nth| leaf.strings().nth(nth)).map(|range| leaf.slice(range)))
     }
 
+    /// A node in bytes, as this command would leave it.
+    fn bytes(&self, tx: &mut Tx, address: &Address) -> Result<Bytes> {
+        match self.nodes.get(&address.node) {
+            Some(Kept { node: Some(node), .. }) => Ok(node.clone().into_bytes()),
+            Some(_) => Err(self.damaged(address, IN_USE)),
+            None => self.stored(tx, address),
+        }
+    }
+
+    /// The child of a branch that holds what is sought.
+    fn find(&self, branch: &Bytes, sought: Sought<'_>, address: &Address) -> Result<Found> {
+        let found = node::find_stored(branch, sought).map_err(|what| self.damaged(address, what))?;
+        found.ok_or_else(|| self.damaged(address, TOO_FEW))
+    }
+
     /// The leaf that holds what is sought, and how many keys lie in front of it.
     fn leaf_of(&self, tx: &mut Tx, sought: Sought<'_>) -> Result<(Packed, u64)> {
         let mut before = 0_u64;
@@ -232,19 +250,14 @@ impl Ranked {
                 Sought::Rank(rank) => Sought::Rank(rank.saturating_sub(before)),
                 key => key,
             };
-            let stored = match self.nodes.get(&address.node) {
-                Some(Kept { node: Some(node), .. }) => node.clone().into_bytes(),
-                Some(_) => return Err(self.damaged(&address, IN_USE)),
-                None => self.stored(tx, &address)?,
-            };
+            let stored = self.bytes(tx, &address)?;
             if address.level == 0 {
                 let leaf = Packed::open(stored, 1).map_err(|what| self.damaged(&address, what))?;
                 return Ok((leaf, before));
             }
-            let found = node::find_stored(&stored, rest).map_err(|what| self.damaged(&address, what))?;
-            let (child, passed) = found.ok_or_else(|| self.damaged(&address, TOO_FEW))?;
-            before = before.saturating_add(passed);
-            address = child.address(address.level - 1);
+            let found = self.find(&stored, rest, &address)?;
+            before = before.saturating_add(found.before);
+            address = found.child.address(address.level - 1);
         }
     }
 
@@ -260,42 +273,43 @@ impl Ranked {
 
     /// A node, to be changed.
     fn keep(&mut self, tx: &mut Tx, address: &Address) -> Result<&mut Node> {
+        let object = self.object;
         if !self.nodes.contains_key(&address.node) {
-            let node = self.fetch(tx, address)?;
-            self.nodes.insert(address.node, Kept { address: address.clone(), node: Some(node) });
+            let stored = self.stored(tx, address)?;
+            let node = Node::decode(address.level, stored.clone()).map_err(|what| damage(object, address, what))?;
+            let kept = Kept { address: address.clone(), stored: Some(stored), node: Some(node) };
+            self.nodes.insert(address.node, kept);
         }
         match self.nodes.get_mut(&address.node) {
             Some(Kept { node: Some(node), .. }) => Ok(node),
-            _ => Err(Error::Corruption {
-                family: FAMILY.name(),
-                key: part_key(self.object, &address.part()),
-                what: IN_USE.into(),
-            }),
+            _ => Err(damage(object, address, IN_USE)),
         }
     }
 
     fn keep_branch(&mut self, tx: &mut Tx, address: &Address) -> Result<&mut Branch> {
-        let (object, part) = (self.object, address.part());
+        let object = self.object;
         match self.keep(tx, address)? {
             Node::Branch(branch) => Ok(branch),
-            Node::Leaf(_) => Err(Error::Corruption {
-                family: FAMILY.name(),
-                key: part_key(object, &part),
-                what: "a leaf where a branch should be".into(),
-            }),
+            Node::Leaf(_) => Err(damage(object, address, "a leaf where a branch should be")),
         }
+    }
+
+    /// Puts a node in the place of what was read at its address, if anything was.
+    fn put_node(&mut self, address: Address, node: Option<Node>) {
+        let stored = self.nodes.remove(&address.node).and_then(|kept| kept.stored);
+        self.nodes.insert(address.node, Kept { address, stored, node });
     }
 
     fn new_node(&mut self, level: u8, from: Bytes, node: Node) -> Address {
         let address = Address { level, from, node: self.next_node };
-        self.next_node += 1;
-        self.nodes.insert(address.node, Kept { address: address.clone(), node: Some(node) });
+        self.next_node = self.next_node.saturating_add(1);
+        self.put_node(address.clone(), Some(node));
         address
     }
 
     /// Deletes a node's row.
     fn drop_node(&mut self, address: &Address) {
-        self.nodes.insert(address.node, Kept { address: address.clone(), node: None });
+        self.put_node(address.clone(), None);
     }
 
     /// Goes down to the leaf of a key and changes the counts on the way.
@@ -343,7 +357,7 @@ impl Ranked {
         let leaf = self.new_node(0, Bytes::new(), Node::Leaf(Packed::empty(1)));
         let child = Child { from: Bytes::new(), node: leaf.node, count: 0 };
         let root = Node::Branch(Branch { children: vec![child] });
-        self.nodes.insert(ROOT, Kept { address: Address::root(1), node: Some(root) });
+        self.put_node(Address::root(1), Some(root));
     }
 
     /// Splits a node that has grown too long, and those above it that do so in turn.
@@ -390,7 +404,7 @@ impl Ranked {
         self.height += 1;
         let root = Branch { children: vec![Child { from, node: moved.node, count }] };
         let address = Address::root(self.height);
-        self.nodes.insert(ROOT, Kept { address: address.clone(), node: Some(Node::Branch(root)) });
+        self.put_node(address.clone(), Some(Node::Branch(root)));
         path.push((address, 0));
         Ok(moved)
     }
@@ -476,7 +490,7 @@ impl Ranked {
             let only = only.into_owned();
             self.drop_node(&below);
             self.height -= 1;
-            self.nodes.insert(ROOT, Kept { address: Address::root(self.height), node: Some(only) });
+            self.put_node(Address::root(self.height), Some(only));
         }
         Ok(())
     }
@@ -491,13 +505,22 @@ impl Ranked {
                     changed |= root != self.root;
                     self.root = root;
                 }
-                Some(node) => tx.put_part(FAMILY, self.object, &kept.address.part(), node.into_bytes()),
+                Some(node) => {
+                    let node = node.into_bytes();
+                    if kept.stored.as_ref() != Some(&node) {
+                        tx.put_part(FAMILY, self.object, &kept.address.part(), node);
+                    }
+                }
                 None => tx.delete_part(FAMILY, self.object, &kept.address.part()),
             }
         }
         let facts = (self.count, self.next_node, self.height);
         changed | (std::mem::replace(&mut self.stored, facts) != facts)
     }
+}
+
+fn damage(object: ObjectId, address: &Address, what: &str) -> Error {
+    Error::Corruption { family: FAMILY.name(), key: part_key(object, &address.part()), what: what.into() }
 }
 
 const IN_USE: &str = "a deleted node is still in use";

@@ -103,18 +103,6 @@ impl Branch {
     pub fn find(&self, key: &[u8]) -> usize {
         self.children.partition_point(|child| child.from <= key).saturating_sub(1)
     }
-
-    /// The child that holds the key of this rank, and the key's rank in it.
-    pub fn select(&self, rank: u64) -> Option<(usize, u64)> {
-        let mut left = rank;
-        for (index, child) in self.children.iter().enumerate() {
-            if left < child.count {
-                return Some((index, left));
-            }
-            left -= child.count;
-        }
-        None
-    }
 }
 
 /// The children of a branch as it is stored, one by one: `from`, node, count. A reader finds its
@@ -147,29 +135,41 @@ pub(super) enum Sought<'a> {
     Rank(u64),
 }
 
-/// The child of a stored branch that holds what is sought, and how many keys lie in front of it.
-pub(super) fn find_stored(stored: &[u8], sought: Sought<'_>) -> Result<Option<(Child, u64)>, &'static str> {
+/// A child of a stored branch.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub child: Child,
+    pub nth: usize,
+    /// Keys in front of it.
+    pub before: u64,
+}
+
+/// The child of a stored branch that holds what is sought.
+pub(super) fn find_stored(stored: &Bytes, sought: Sought<'_>) -> Result<Option<Found>, &'static str> {
     let mut before = 0_u64;
     let mut found = None;
-    for child in (StoredChildren { rest: stored }) {
+    for (nth, child) in (StoredChildren { rest: stored }).enumerate() {
         let (from, node, count) = child?;
         match sought {
             Sought::Key(key) => {
-                if found.is_some() && from > key {
+                if nth > 0 && from > key {
                     break;
                 }
-                found = Some((from, node, count, before));
+                found = Some((from, node, count, nth, before));
             }
             Sought::Rank(rank) => {
                 if rank < before.saturating_add(count) {
-                    found = Some((from, node, count, before));
+                    found = Some((from, node, count, nth, before));
                     break;
                 }
             }
         }
         before = before.saturating_add(count);
     }
-    Ok(found.map(|(from, node, count, before)| (Child { from: Bytes::copy_from_slice(from), node, count }, before)))
+    Ok(found.map(|(from, node, count, nth, before)| {
+        let child = Child { from: stored.slice_ref(from), node, count };
+        Found { child, nth, before }
+    }))
 }
 
 /// A branch or a leaf.

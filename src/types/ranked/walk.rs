@@ -4,21 +4,30 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::node::{Address, Branch, Node};
-use super::{Ranked, TOO_FEW};
+use super::Ranked;
+use super::node::{Address, Branch, Sought};
 use crate::base::Result;
 use crate::keyspace::{Direction, Tx};
 use crate::types::packed::Packed;
 
 /// Walks over keys. Good until the index changes.
 pub struct RankedWalk {
-    /// The branches above the leaf, from the root on, and which child of each is being walked.
-    path: Vec<(Address, Branch, usize)>,
+    /// The branches above the leaf, from the root on.
+    path: Vec<Step>,
     leaf: Packed,
-    /// The keys of the leaf that are still to come, and where they stand.
+    /// Where the keys of the leaf stand, and which of them are still to come.
     keys: Vec<Range<usize>>,
     left: Range<usize>,
     direction: Direction,
+}
+
+/// A branch on the way, and which child of it is being walked.
+struct Step {
+    address: Address,
+    stored: Bytes,
+    /// Decoded when the walk comes to its second child.
+    branch: Option<Branch>,
+    nth: usize,
 }
 
 impl RankedWalk {
@@ -29,32 +38,30 @@ impl RankedWalk {
         }
         let mut left = rank;
         let mut address = Address::root(index.height);
-        loop {
-            match index.see(tx, &address)?.into_owned() {
-                Node::Leaf(leaf) => {
-                    walk.enter(leaf);
-                    let at = usize::try_from(left).unwrap_or(usize::MAX).min(walk.keys.len());
-                    match direction {
-                        Direction::Forward => walk.left.start = at,
-                        Direction::Backward => walk.left.end = (at + 1).min(walk.keys.len()),
-                    }
-                    return Ok(walk);
-                }
-                Node::Branch(branch) => {
-                    let (nth, rest) = branch.select(left).ok_or_else(|| index.damaged(&address, TOO_FEW))?;
-                    left = rest;
-                    let below = index.below(&branch, nth, &address)?;
-                    walk.path.push((address, branch, nth));
-                    address = below;
-                }
-            }
+        while address.level > 0 {
+            let stored = index.bytes(tx, &address)?;
+            let found = index.find(&stored, Sought::Rank(left), &address)?;
+            left = left.saturating_sub(found.before);
+            let below = found.child.address(address.level - 1);
+            walk.path.push(Step { address, stored, branch: None, nth: found.nth });
+            address = below;
         }
+        walk.enter(index, tx, &address)?;
+        let at = usize::try_from(left).unwrap_or(usize::MAX).min(walk.keys.len());
+        match direction {
+            Direction::Forward => walk.left.start = at,
+            Direction::Backward => walk.left.end = at.saturating_add(1).min(walk.keys.len()),
+        }
+        Ok(walk)
     }
 
-    fn enter(&mut self, leaf: Packed) {
-        self.keys = leaf.strings().collect();
+    fn enter(&mut self, index: &Ranked, tx: &mut Tx, address: &Address) -> Result<()> {
+        let stored = index.bytes(tx, address)?;
+        self.leaf = Packed::open(stored, 1).map_err(|what| index.damaged(address, what))?;
+        self.keys.clear();
+        self.keys.extend(self.leaf.strings());
         self.left = 0..self.keys.len();
-        self.leaf = leaf;
+        Ok(())
     }
 
     /// The next key.
@@ -79,37 +86,49 @@ impl RankedWalk {
     /// Goes on to the neighbouring leaf; says whether there is one.
     fn turn(&mut self, index: &Ranked, tx: &mut Tx) -> Result<bool> {
         let mut address = loop {
-            let Some((address, branch, nth)) = self.path.last_mut() else { return Ok(false) };
+            let Some(step) = self.path.last_mut() else { return Ok(false) };
+            let branch = step.branch(index)?;
+            let count = branch.children.len();
             let next = match self.direction {
-                Direction::Forward => nth.checked_add(1),
-                Direction::Backward => nth.checked_sub(1),
+                Direction::Forward => step.nth.checked_add(1),
+                Direction::Backward => step.nth.checked_sub(1),
             };
-            match next.filter(|next| *next < branch.children.len()) {
+            match next.filter(|next| *next < count) {
                 Some(next) => {
-                    *nth = next;
-                    break index.below(branch, next, address)?;
+                    step.nth = next;
+                    break step.below(index)?;
                 }
-                None => {
-                    self.path.pop();
-                }
+                None => drop(self.path.pop()),
             }
         };
-        loop {
-            match index.see(tx, &address)?.into_owned() {
-                Node::Leaf(leaf) => {
-                    self.enter(leaf);
-                    return Ok(true);
-                }
-                Node::Branch(branch) => {
-                    let nth = match self.direction {
-                        Direction::Forward => 0,
-                        Direction::Backward => branch.children.len().saturating_sub(1),
-                    };
-                    let below = index.below(&branch, nth, &address)?;
-                    self.path.push((address, branch, nth));
-                    address = below;
-                }
+        while address.level > 0 {
+            let stored = index.bytes(tx, &address)?;
+            let mut step = Step { address, stored, branch: None, nth: 0 };
+            if self.direction == Direction::Backward {
+                step.nth = step.branch(index)?.children.len().saturating_sub(1);
             }
+            address = step.below(index)?;
+            self.path.push(step);
         }
+        self.enter(index, tx, &address)?;
+        Ok(true)
+    }
+}
+
+impl Step {
+    fn branch(&mut self, index: &Ranked) -> Result<&Branch> {
+        if self.branch.is_none() {
+            let branch = Branch::decode(&self.stored).map_err(|what| index.damaged(&self.address, what))?;
+            self.branch = Some(branch);
+        }
+        self.branch.as_ref().ok_or_else(|| index.damaged(&self.address, "a branch is empty"))
+    }
+
+    /// Where the child is that is being walked.
+    fn below(&mut self, index: &Ranked) -> Result<Address> {
+        let nth = self.nth;
+        self.branch(index)?;
+        let branch = self.branch.as_ref().ok_or_else(|| index.damaged(&self.address, "a branch is empty"))?;
+        index.below(branch, nth, &self.address)
     }
 }

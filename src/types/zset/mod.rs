@@ -2,7 +2,7 @@
 //!
 //! - here: [`ZSet`], its two layouts and its verbs. `entry.rs`: an element as bytes that sort.
 //!   `range.rs`: ranges of scores and of members as ranges of ranks. `algebra.rs`: what several
-//!   sets have in common, together, or apart.
+//!   sets have in common, together, or apart. `check.rs`: whether one is whole.
 //!
 //! Every selection is one of ranks, counted from 0 for the least score: a verb finds the ranks
 //! ([`ZSet::score_span`], [`ZSet::lex_span`], [`ZSet::rank`]), another reads or removes them
@@ -18,6 +18,7 @@
 //! Which word OBJECT ENCODING answers follows Redis' thresholds ([`Limits`]).
 
 mod algebra;
+mod check;
 mod entry;
 mod range;
 
@@ -33,7 +34,7 @@ use self::entry::{entry, member_of, score_of, split};
 use super::packed::{INLINE_BYTES, Packed, Spot};
 use super::ranked::{Builder, Ranked, RankedWalk};
 use super::spread::Spread;
-use crate::base::{ClientError, Error, Result, random};
+use crate::base::{Error, Result, random};
 use crate::encoding::key::{ObjectId, part_key};
 use crate::encoding::order::{encode_f64, take_u64};
 use crate::keyspace::{Body, Direction, Encoding, Kind, Tx, Type};
@@ -341,6 +342,10 @@ impl ZSet {
             return Ok(elements);
         }
         let first = if direction == Direction::Forward { ranks.start } else { end - 1 };
+        if count == 1 {
+            elements.extend(self.at(tx, first)?);
+            return Ok(elements);
+        }
         let mut walk = self.walk(tx, first, direction)?;
         while (elements.len() as u64) < count
             && let Some(element) = walk.next(tx)?
@@ -585,14 +590,6 @@ impl ZSet {
             self.changed |= large.order.flush(tx);
         }
     }
-}
-
-/// A score as a command may store it.
-///
-/// # Errors
-/// If it is no number.
-pub fn checked_score(score: Option<f64>) -> Result<f64> {
-    score.filter(|score| !score.is_nan()).ok_or_else(|| ClientError::NotFloat.into())
 }
 
 /// Writes entries, which come in order, to a new object.

@@ -119,6 +119,33 @@ fn removing_one_by_one_leaves_no_key_either() {
 }
 
 #[test]
+fn damage_is_told() {
+    let trial = Trial::new();
+    fill(&trial, "key", 300);
+    let told = |trial: &Trial| {
+        read(trial, |set, tx| {
+            let mut told = Vec::new();
+            set.check(tx, &mut |what| told.push(what))?;
+            Ok(told)
+        })
+    };
+    assert_eq!(told(&trial), Vec::<String>::new());
+    let without = |tx: &mut Tx, family: Family| {
+        let mut scan = tx.scan(family, ObjectId(1), b"", None, Direction::Forward)?;
+        if let Some((part, _)) = scan.next()? {
+            tx.delete_part(family, ObjectId(1), &part);
+        }
+        Ok(())
+    };
+    trial.run(|tx| without(tx, Family::Data)).unwrap();
+    let complaints = told(&trial);
+    assert!(complaints.iter().any(|what| what.contains("299 members")), "{complaints:?}");
+    assert!(complaints.iter().any(|what| what.contains("not its member's score")), "{complaints:?}");
+    trial.run(|tx| without(tx, Family::Scores)).unwrap();
+    assert!(told(&trial).iter().any(|what| what.contains("missing")), "{:?}", told(&trial));
+}
+
+#[test]
 fn draws_are_even_and_samples_differ() {
     for count in [20_u64, 2_000] {
         let trial = Trial::new();
@@ -282,7 +309,7 @@ fn check(trial: &Trial, model: &Model) {
         }
         scanned.sort_by(|(one, low), (other, high)| low.total_cmp(high).then_with(|| one.cmp(other)));
         assert_eq!(scanned, expected);
-        Ok(())
+        set.check(tx, &mut |what| panic!("{what}"))
     });
 }
 
