@@ -8,7 +8,6 @@ use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
 use crate::base::Result;
-use crate::base::number::format_double;
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
@@ -131,7 +130,7 @@ fn mix_value(tx: &mut Tx, key: &Key, record: &Record, digest: &mut Digest) -> Re
         Type::SortedSet => {
             if let Some(set) = tx.read::<ZSet>(key)? {
                 for (member, score) in set.all(tx)? {
-                    digest.add(&Digest::of(&[&member, format_double(score).as_bytes()]).0);
+                    digest.add(&Digest::of(&[&member, seventeen_digits(score).as_bytes()]).0);
                 }
             }
         }
@@ -166,6 +165,21 @@ fn mix_stream(tx: &mut Tx, stream: &Stream, digest: &mut Digest) -> Result<()> {
     Ok(())
 }
 
+/// A score as C prints it with `%.17g`.
+fn seventeen_digits(score: f64) -> String {
+    let text = format!("{score:.16e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let power: i32 = exponent.parse().unwrap_or(0);
+    let trimmed = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    if (-4..17).contains(&power) {
+        let decimals = usize::try_from(16 - power).unwrap_or(0);
+        let plain = format!("{score:.decimals$}");
+        return if decimals > 0 { trimmed(&plain) } else { plain };
+    }
+    let sign = if power < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(mantissa), power.abs())
+}
+
 fn add_fields(tx: &mut Tx, hash: &Hash, digest: &mut Digest) -> Result<()> {
     for (field, value) in hash.all(tx)? {
         let mut element = Digest::of(&[&field, &value]);
@@ -180,6 +194,24 @@ fn add_fields(tx: &mut Tx, hash: &Hash, digest: &mut Digest) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_have_seventeen_digits() {
+        let cases = [
+            (0.0, "0"),
+            (-2.5, "-2.5"),
+            (0.1, "0.10000000000000001"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (1e-4, "0.0001"),
+            (1e-5, "1.0000000000000001e-05"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (score, text) in cases {
+            assert_eq!(seventeen_digits(score), text);
+        }
+    }
 
     #[test]
     fn a_mixed_digest_depends_on_the_order_and_an_added_one_does_not() {
