@@ -108,6 +108,8 @@ pub mod system {
     pub const RECLAIM_OBJECT: &[u8] = b"reclaim-object/";
     /// `reclaim-keyspace/` + keyspace u32 BE: a flushed keyspace. Value empty.
     pub const RECLAIM_KEYSPACE: &[u8] = b"reclaim-keyspace/";
+    /// `function-library/` + name: the code of a library.
+    pub const FUNCTION_LIBRARY: &[u8] = b"function-library/";
 }
 
 /// The `system` entry that says an object's space is to be given back.

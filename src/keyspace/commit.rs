@@ -67,6 +67,7 @@ impl Tx {
         part_changes(Family::Data, &self.data, &mut changes);
         part_changes(Family::Scores, &self.scores, &mut changes);
         changes.extend(self.extra.iter().cloned());
+        changes.extend(self.fact_changes.iter().cloned());
         for object in &self.reclaims {
             changes.push(put(Family::System, reclaim_object_key(*object), Bytes::new()));
         }

@@ -2,6 +2,9 @@
 //! keyspace notifications, client-side caching, wake-ups of blocked clients, and later
 //! the replication stream.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use bitflags::bitflags;
 use bytes::Bytes;
 
@@ -70,6 +73,13 @@ pub struct Look {
     pub after: usize,
 }
 
+/// A named fact about the database itself that a commit changed, as those who keep it hold it.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    pub name: &'static str,
+    pub value: Arc<dyn Any + Send + Sync>,
+}
+
 /// What one commit did, in order.
 #[derive(Debug, Default)]
 pub struct Commit {
@@ -78,12 +88,17 @@ pub struct Commit {
     pub told: Vec<Told>,
     /// Databases whose whole contents changed (flushed or swapped).
     pub replaced: Vec<DatabaseIndex>,
+    pub facts: Vec<Fact>,
 }
 
 impl Commit {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.looks.is_empty() && self.told.is_empty() && self.replaced.is_empty()
+        self.touched.is_empty()
+            && self.looks.is_empty()
+            && self.told.is_empty()
+            && self.replaced.is_empty()
+            && self.facts.is_empty()
     }
 }
 

@@ -237,6 +237,19 @@ impl LockSet {
         self.all |= std::mem::take(&mut other.all);
     }
 
+    /// The stripes that are held, in the order in which they were taken.
+    pub fn stripes(&self) -> &[Stripe] {
+        &self.held
+    }
+
+    /// Whether all of these are held.
+    pub fn holds_all(&self, wanted: &Wanted) -> bool {
+        match wanted {
+            Wanted::All => self.all,
+            Wanted::Some(stripes) => stripes.iter().all(|stripe| self.holds(*stripe)),
+        }
+    }
+
     /// Marks all held stripes as being changed, and again as settled.
     pub fn step_versions(&self) {
         self.held.iter().for_each(|stripe| self.locks.step(*stripe));

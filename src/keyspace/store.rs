@@ -170,6 +170,23 @@ impl Store {
         self.databases.keyspace(db)
     }
 
+    /// The entries of family `system` whose names begin with a prefix, and the rest of their names.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn facts(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>> {
+        let range = KeyRange::prefix(prefix);
+        let mut cursor = self.engine.cursor(Family::System, range, &View::latest(Tier::Disk))?;
+        cursor.seek_to_first()?;
+        let mut found = Vec::new();
+        while let Some((key, value)) = cursor.entry() {
+            let rest = key.get(prefix.len()..).unwrap_or_default();
+            found.push((Bytes::copy_from_slice(rest), Bytes::copy_from_slice(value)));
+            cursor.next()?;
+        }
+        Ok(found)
+    }
+
     /// An object id that was never used.
     pub(super) fn new_object_id(&self) -> Result<ObjectId> {
         self.object_ids.allot(self.engine.as_ref())

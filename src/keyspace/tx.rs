@@ -6,6 +6,7 @@
 //! then the engine as far as the [`Tier`] goes. So a command can be run again: take a
 //! [`Savepoint`], and [`Tx::rollback`] to it.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::databases::DatabaseIndex;
-use super::events::{Class, Commit, Event, Look, Message, Told, Touched};
+use super::events::{Class, Commit, Event, Fact, Look, Message, Told, Touched};
 use super::key::Key;
-use super::locks::{LockSet, Stripe};
+use super::locks::{LockSet, Stripe, Stripes, Wanted, sorted};
 use super::store::{FrozenGuard, Store};
 use crate::base::{ClientError, Error, Result};
 use crate::encoding::key::{KeyspaceId, ObjectId, part_key};
 use crate::encoding::record::{Encoding, Record, Type};
-use crate::storage::{Cursor, Family, KeyRange, Tier, View};
+use crate::storage::{Change, Cursor, Family, KeyRange, Tier, View};
 
 /// What is known about a key before this transaction.
 #[derive(Debug, Clone)]
@@ -97,6 +98,8 @@ pub struct Savepoint {
     cleared: usize,
     reclaims: usize,
     replaced: usize,
+    facts: usize,
+    fact_changes: usize,
 }
 
 /// Which way a scan walks.
@@ -121,7 +124,9 @@ pub struct Tx {
     pub(super) cleared: Vec<(Family, Bytes, Bytes)>,
     pub(super) reclaims: Vec<ObjectId>,
     /// The server's own housekeeping (stale index entries), applied as it is.
-    pub(super) extra: Vec<crate::storage::Change>,
+    pub(super) extra: Vec<Change>,
+    /// What changes in family `system` because of facts.
+    pub(super) fact_changes: Vec<Change>,
     /// The map of databases as this transaction would leave it.
     pub(super) databases: Option<Vec<KeyspaceId>>,
     pub(super) flushed: Vec<KeyspaceId>,
@@ -153,6 +158,7 @@ impl Tx {
             cleared: Vec::new(),
             reclaims: Vec::new(),
             extra: Vec::new(),
+            fact_changes: Vec::new(),
             databases: None,
             flushed: Vec::new(),
             commit: Commit::default(),
@@ -642,6 +648,31 @@ impl Tx {
         }
     }
 
+    // ---- facts about the database itself -----------------------------------------
+
+    /// Changes a fact: its entries in family `system` (`None` deletes one), and what it is to those
+    /// who keep it, who hear of it with the commit. Under the exclusive lock.
+    pub fn put_fact(
+        &mut self,
+        name: &'static str,
+        entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+        value: Arc<dyn Any + Send + Sync>,
+    ) {
+        debug_assert!(self.locks.is_exclusive(), "facts change under the exclusive lock");
+        let family = Family::System;
+        self.fact_changes.extend(entries.into_iter().map(|(key, value)| match value {
+            Some(value) => Change::Put { family, key, value },
+            None => Change::Delete { family, key },
+        }));
+        self.commit.facts.push(Fact { name, value });
+    }
+
+    /// A fact as this transaction has changed it.
+    pub fn fact<T: Any + Send + Sync>(&self, name: &str) -> Option<Arc<T>> {
+        let changed = self.commit.facts.iter().rev().find(|fact| fact.name == name)?;
+        changed.value.clone().downcast().ok()
+    }
+
     // ---- what happened ---------------------------------------------------------
 
     /// The value of a key changed.
@@ -698,6 +729,8 @@ impl Tx {
             cleared: self.cleared.len(),
             reclaims: self.reclaims.len(),
             replaced: self.commit.replaced.len(),
+            facts: self.commit.facts.len(),
+            fact_changes: self.fact_changes.len(),
         }
     }
 
@@ -728,6 +761,8 @@ impl Tx {
         self.commit.touched.truncate(to.touched);
         self.commit.looks.truncate(to.looks);
         self.commit.replaced.truncate(to.replaced);
+        self.commit.facts.truncate(to.facts);
+        self.fact_changes.truncate(to.fact_changes);
         self.cleared.truncate(to.cleared);
         self.reclaims.truncate(to.reclaims);
     }
@@ -740,6 +775,7 @@ impl Tx {
             && self.cleared.is_empty()
             && self.reclaims.is_empty()
             && self.extra.is_empty()
+            && self.fact_changes.is_empty()
             && self.databases.is_none()
             && self.commit.is_empty()
     }
@@ -751,6 +787,8 @@ impl Tx {
         self.cleared.clear();
         self.reclaims.clear();
         self.extra.clear();
+        self.fact_changes.clear();
+        self.commit.facts.clear();
         self.flushed.clear();
         self.databases = None;
         self.commit.touched.clear();
@@ -777,6 +815,16 @@ impl Tx {
         let version = self.store.locks.version(stripe);
         self.observed.push((stripe, version));
         version
+    }
+
+    /// Holds from here on the locks of all that this command has read, and of `more`: what a writer
+    /// needs that began as a reader. False, with nothing taken, if one is not free; or if something
+    /// read has changed since, so that the command has to be run again.
+    pub fn lock_what_was_read(&mut self, mut more: Stripes) -> bool {
+        more.extend(self.observed.iter().map(|(stripe, _)| *stripe));
+        let locks = &self.store.locks;
+        self.locks.try_extend(&Wanted::Some(sorted(more)))
+            && self.observed.iter().all(|(stripe, version)| locks.version(*stripe) == *version)
     }
 
     /// Whether what this command read without locks belongs together. One read always does.
