@@ -15,6 +15,7 @@ pub mod keyspace;
 pub mod observe;
 pub mod pubsub;
 pub mod resp;
+pub mod scripting;
 pub mod server;
 pub mod storage;
 pub mod transfer;
