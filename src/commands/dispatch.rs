@@ -69,8 +69,11 @@ pub(super) fn dispatch(
         session.answer(&reply, output);
         return Ok(());
     }
-    if let Some(until_ms) =
-        session.instance.observe.clients.paused_until(command.flags.contains(Flags::WRITE), session.now_us / 1000)
+    if let Some(until_ms) = session
+        .instance
+        .observe
+        .clients
+        .paused_until(command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE), session.now_us / 1000)
         && !command.flags.contains(Flags::ALLOW_BUSY)
     {
         return Err(Stop::Before(Next::Pause { until_ms }));
@@ -201,8 +204,10 @@ fn execute(
         return Err(Stop::Before(Next::Offload));
     }
     let wanted = wanted_locks(session, found, args);
-    if let Some(wanted) = &wanted {
-        lock(session, wanted, output, tier)?;
+    if let Some(wanted) = &wanted
+        && let Err(busy) = lock(session, wanted, output, tier, settings)?
+    {
+        return Ok(refused(session, found, &busy));
     }
     session.state.note_reads(&session.instance.tracking, found, args);
     let started_us = session.now_us;
@@ -214,9 +219,19 @@ fn execute(
         runs += 1;
         match result {
             Ok(outcome) if session.tx.reads_are_consistent() => break outcome,
+            Err(Error::Undeclared) => {
+                session.tx.rollback(savepoint);
+                let wanted = more_locks(session, found, args);
+                if let Err(busy) = lock(session, &wanted, output, tier, settings)? {
+                    break refused(session, found, &busy);
+                }
+            }
             Err(error) if error.is_rerun() => {
                 session.tx.rollback(savepoint);
-                return Err(offload(session, output, tier));
+                return Err(match runs_scripts(session, found) {
+                    true => offload_script(session, output, tier),
+                    false => offload(session, output, tier),
+                });
             }
             Err(error) if session.tx.reads_are_consistent() => {
                 session.tx.rollback(savepoint);
@@ -229,9 +244,10 @@ fn execute(
             Ok(_) | Err(_) => {
                 session.tx.rollback(savepoint);
                 if runs >= OPTIMISTIC_RUNS {
-                    let alone = found.reads_other_keys();
-                    let keys = if alone { Wanted::All } else { Wanted::Some(sorted(stripes(found, args))) };
-                    lock(session, &keys, output, tier)?;
+                    let wanted = more_locks(session, found, args);
+                    if let Err(busy) = lock(session, &wanted, output, tier, settings)? {
+                        break refused(session, found, &busy);
+                    }
                 }
             }
         }
@@ -287,19 +303,59 @@ fn offload(session: &mut Session, output: &mut BytesMut, tier: Tier) -> Stop {
     Stop::Before(Next::Offload)
 }
 
+/// The same where scripts may run for long.
+fn offload_script(session: &mut Session, output: &mut BytesMut, tier: Tier) -> Stop {
+    session.commit(output, tier);
+    Stop::Before(Next::OffloadScript)
+}
+
+/// Whether this runs Lua.
+fn runs_scripts(session: &Session, found: Entry) -> bool {
+    let queued = || session.state.multi.as_ref().is_some_and(transactions::Multi::runs_scripts);
+    found.command.group == Group::Scripting || (found.command.name == "EXEC" && queued())
+}
+
+/// The locks to try next for what could not be run under those held: those of the keys that
+/// the arguments name, or else all.
+fn more_locks(session: &mut Session, found: Entry, args: &[&[u8]]) -> Wanted {
+    let named = Wanted::Some(sorted(stripes(found, args)));
+    let all = found.reads_other_keys() || session.tx.locks().holds_all(&named);
+    if all { Wanted::All } else { named }
+}
+
 /// Takes locks beyond those held. Never waits while holding others: on contention what was
-/// gathered is committed first.
-fn lock(session: &mut Session, wanted: &Wanted, output: &mut BytesMut, tier: Tier) -> Result<(), Stop> {
+/// gathered is committed first. The inner error says that a script is in the way that has run for
+/// too long to be waited for.
+fn lock(
+    session: &mut Session,
+    wanted: &Wanted,
+    output: &mut BytesMut,
+    tier: Tier,
+    settings: &Settings,
+) -> Result<Result<()>, Stop> {
     if session.tx.locks().try_extend(wanted) {
-        return Ok(());
+        return Ok(Ok(()));
     }
     if !session.commit(output, tier) {
         return Err(Stop::Before(Next::Offload));
     }
     if session.tx.locks().try_extend(wanted) {
-        return Ok(());
+        return Ok(Ok(()));
     }
-    Err(Stop::Before(Next::Lock(wanted.clone())))
+    match session.instance.busy_with(wanted, settings) {
+        Some(script) => Ok(Err(Error::client(script.kind.busy()))),
+        None => Err(Stop::Before(Next::Lock(wanted.clone()))),
+    }
+}
+
+/// The outcome of a command that a running script keeps from being run.
+fn refused(session: &mut Session, found: Entry, busy: &Error) -> Outcome {
+    session.instance.observe.stats.rejected(found.index);
+    if found.command.name != "EXEC" {
+        return Outcome::Reply(error_reply(busy));
+    }
+    session.state.reset_transaction(&session.instance.watch);
+    Reply::error(format!("EXECABORT Transaction discarded because of: {busy}")).into()
 }
 
 /// The locks a request needs before it runs; `None` for plain readers.

@@ -12,10 +12,12 @@ use super::watch::WatchTable;
 use crate::acl::Acl;
 use crate::base::Result;
 use crate::config::{AppendFsync, Changes, Config, Settings, Unapplied};
-use crate::keyspace::Store;
+use crate::keyspace::{Store, Wanted};
 use crate::observe::{Client, Observations};
 use crate::pubsub::Hub;
 use crate::resp::Reply;
+use crate::scripting::Scripts;
+use crate::scripting::running::Running;
 use crate::storage::Engine;
 use crate::storage::durability::Syncer;
 use crate::transfer::Saver;
@@ -104,6 +106,7 @@ pub struct Instance {
     /// Who is shown every command.
     pub monitors: Monitors,
     pub control: Arc<dyn Control>,
+    pub scripts: Arc<Scripts>,
     /// Whether the expiry task may delete (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
     pub process: Process,
@@ -113,6 +116,12 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The script that holds one of these locks and has run for longer than `busy-reply-threshold`.
+    pub fn busy_with(&self, wanted: &Wanted, settings: &Settings) -> Option<Arc<Running>> {
+        let threshold = Duration::from_millis(settings.busy_reply_threshold);
+        if threshold.is_zero() { None } else { self.scripts.running.in_the_way(wanted, threshold) }
+    }
+
     /// Makes changed parameters true: those that commands look after, then the server's.
     ///
     /// # Errors

@@ -6,9 +6,10 @@
 //! - `session.rs`: a connection's conversation. `dispatch.rs`: from the words of a request to
 //!   its reply. `context.rs`, `request.rs`, `outcome.rs`: what a handler gets and gives.
 //! - `permission.rs`: the gate of users' permissions. `names.rs`: what commands are called.
-//! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `blocking.rs`, `waiters.rs`: waiting for keys.
 //! - `observer.rs`: what is told of commits, and to whom. `tracking/`: client-side caching.
 //!   `monitor.rs`: MONITOR. `secrets.rs`: what nobody is shown.
+//! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `inside.rs`: a command inside EXEC or a script.
+//! - `blocking.rs`, `waiters.rs`: waiting for keys.
 //! - `instance.rs`: what all sessions share, and what commands ask of the server.
 //! - the families.
 
@@ -27,6 +28,7 @@ mod geo;
 pub mod grammar;
 mod hash;
 mod hyperloglog;
+mod inside;
 mod instance;
 pub mod keys;
 mod list;
@@ -38,6 +40,7 @@ pub mod permission;
 mod pubsub;
 pub mod reference;
 pub mod request;
+mod scripting;
 mod secrets;
 mod server;
 mod session;
@@ -59,6 +62,7 @@ pub use monitor::{Monitors, Source};
 pub use names::Names;
 pub use observer::attach;
 pub use permission::CATALOGUE;
+pub use scripting::restore_libraries;
 pub use server::snapshot_file;
 pub use session::{Next, Session};
 

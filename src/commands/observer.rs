@@ -13,6 +13,7 @@ use crate::config::{Config, EventClasses};
 use crate::keyspace::{Class, Commit, Event, LockSet, Observer, Told};
 use crate::observe::{Client, Observations};
 use crate::pubsub::{Hub, Kind};
+use crate::scripting::Scripts;
 
 /// The classes of events, as the configuration and the keyspace call them.
 const CLASSES: [(EventClasses, Class); 12] = [
@@ -37,6 +38,7 @@ struct Listener {
     pubsub: Arc<Hub<Client>>,
     observe: Arc<Observations>,
     config: Arc<Config>,
+    scripts: Arc<Scripts>,
 }
 
 impl Observer for Listener {
@@ -54,6 +56,9 @@ impl Observer for Listener {
         self.tracking.committed(commit, origin, &self.observe.clients);
         // Last, because it hands locks over: until then what is told of a key keeps its order.
         self.waiters.committed(commit, origin, locks);
+        // The last one stands: it was made from those before it.
+        let libraries = commit.facts.iter().rev().find_map(|fact| fact.value.clone().downcast().ok());
+        libraries.into_iter().for_each(|libraries| self.scripts.publish(libraries));
     }
 
     /// None while nobody listens: who subscribes during a command may or may not hear of it.
@@ -111,6 +116,7 @@ pub fn attach(instance: &Instance) {
         pubsub: instance.pubsub.clone(),
         observe: instance.observe.clone(),
         config: instance.config.clone(),
+        scripts: instance.scripts.clone(),
     }));
 }
 

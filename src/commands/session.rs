@@ -48,6 +48,8 @@ pub enum Next {
     Send,
     /// Run again on the I/O pool, with [`Tier::Disk`].
     Offload,
+    /// The same for a script, which may run for long: not where others need the threads.
+    OffloadScript,
     /// Wait for these locks, hand them over by [`Session::adopt`], and run again.
     Lock(Wanted),
     /// Clients are paused: send the output, wait until this time (milliseconds since the epoch)

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::command::{Command, Flags, Group, flags};
 use super::context::Context;
-use super::dispatch::{error_reply, owned};
+use super::dispatch::owned;
 use super::grammar::{Access, key};
+use super::inside::{Tally, run_inside};
 use super::monitor::Source;
 use super::outcome::Outcome;
 use super::permission;
@@ -117,6 +118,11 @@ impl Multi {
     /// Whether none is queued.
     pub fn is_empty(&self) -> bool {
         self.queued.is_empty()
+    }
+
+    /// Whether a script is among them, which may run for long.
+    pub(super) fn runs_scripts(&self) -> bool {
+        self.queued.iter().any(|queued| queued.entry.command.group == Group::Scripting)
     }
 
     /// The locks of all keys, watched ones included: nobody may change those between the
@@ -252,6 +258,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     let db = context.session.db;
     context.session.multi = None;
     let mut replies = Vec::with_capacity(multi.queued.len());
+    let mut tally = Tally::default();
     let mut denials: Vec<(&Queued, Denial)> = Vec::new();
     let mut ran: Vec<(&Queued, DatabaseIndex)> = Vec::with_capacity(multi.queued.len());
     for queued in &multi.queued {
@@ -260,7 +267,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
             replies.push(Reply::error(denial.reply_in_exec()));
             continue;
         }
-        match run_queued(context, queued) {
+        match run_inside(context, queued.entry, &queued.words(), &mut tally) {
             Ok(reply) => {
                 replies.push(reply);
                 ran.push((queued, context.session.db));
@@ -268,7 +275,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
             Err(error) => {
                 // To be run again as a whole, from the state before.
                 context.session.multi = Some(multi);
-                context.session.db = db;
+                context.session.select(db);
                 return Err(error);
             }
         }
@@ -280,6 +287,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
         permission::note_denial(instance, session, queued.entry, &queued.words(), denial, Place::Multi);
     }
     show(context, &ran);
+    tally.tell(context, false);
     Ok(Reply::Array(replies).into())
 }
 
@@ -314,29 +322,4 @@ fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// Runs one queued command; its own failure is its reply, only a re-run comes out as an error.
-fn run_queued(context: &mut Context<'_>, queued: &Queued) -> Result<Reply> {
-    let savepoint = context.tx.savepoint();
-    let args = queued.words();
-    context.session.note_looks(context.tx, queued.entry, &args);
-    let mut inner = Context {
-        tx: context.tx,
-        session: context.session,
-        instance: context.instance,
-        settings: context.settings,
-        entry: queued.entry,
-        in_transaction: true,
-    };
-    let result = (queued.entry.command.run)(&mut inner, &mut Args::new(&args, queued.entry.words));
-    match result {
-        Ok(Outcome::Reply(reply) | Outcome::Close(reply)) => Ok(reply),
-        Ok(Outcome::Wait(wait)) => Ok(wait.on_timeout),
-        Err(error) if error.is_rerun() => Err(error),
-        Err(error) => {
-            context.tx.rollback(savepoint);
-            Ok(error_reply(&error))
-        }
-    }
 }

@@ -11,7 +11,6 @@ use super::kind::{Kind, Octal, Setting, SizeOrPercent, choices};
 use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_no};
 
 // What is not built yet. Who builds it takes the calls with its reason away below.
-const NO_SCRIPTS: &str = "this version runs no scripts yet";
 const NO_METRICS: &str = "this version has no metrics port yet";
 const NO_TYPE: &str = "this version does not have the type yet";
 const NO_FREQUENCIES: &str = "this version counts no accesses yet";
@@ -263,9 +262,9 @@ settings! {
         /// Milliseconds after which a script that still runs may be killed, and those who need its
         /// keys are told BUSY; 0 waits for ever.
         busy_reply_threshold: u64 = integer("busy-reply-threshold", 0, LONG, "5000")
-            .alias(&["lua-time-limit"]).not_yet(NO_SCRIPTS);
+            .alias(&["lua-time-limit"]);
         /// The most memory that one script may use.
-        lua_memory_limit: u64 = size("lua-memory-limit", 1 << 20, BYTES, "64mb").not_yet(NO_SCRIPTS);
+        lua_memory_limit: u64 = size("lua-memory-limit", 1 << 20, BYTES, "64mb");
     }
     Observation {
         /// Microseconds from which a command enters the slow log; 0 takes all, -1 none.

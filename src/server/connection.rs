@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
 use crate::base::clock;
 use crate::commands::{GiveUp, Instance, Next, Session};
+use crate::keyspace::{LockSet, Wanted};
 use crate::observe::Client;
 use crate::storage::Tier;
 use crate::storage::pool::Pool;
@@ -27,6 +29,24 @@ const KEPT_OUTPUT_BYTES: usize = 64 << 10;
 /// A connection's stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
+
+/// While somebody waits for locks, scripts are looked at no more and no less often than this.
+const BUSY_LOOK_MIN: Duration = Duration::from_millis(5);
+const BUSY_LOOK_MAX: Duration = Duration::from_millis(100);
+
+/// Scripts that run aside at a time, fewer than the threads that the runtime has for such work.
+static SCRIPTS: Semaphore = Semaphore::const_new(256);
+
+/// Where the session is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On this network thread.
+    Here,
+    /// On the I/O pool.
+    Pool,
+    /// On a thread for scripts.
+    Aside,
+}
 
 /// What moves to the I/O pool and back.
 struct Conversation {
@@ -72,29 +92,33 @@ async fn converse<S: Stream>(
     instance: &Arc<Instance>,
     pool: &Arc<Pool>,
 ) -> Result<(), End> {
-    let mut tier = Tier::Memory;
+    let mut place = Place::Here;
     loop {
-        let next = if tier == Tier::Memory {
-            talk.run(Tier::Memory)
-        } else {
-            let back;
-            (talk, back) = on_pool(pool, talk).await?;
-            back
+        let next;
+        (talk, next) = match place {
+            Place::Here => {
+                let next = talk.run(Tier::Memory);
+                (talk, next)
+            }
+            Place::Pool => on_pool(pool, talk).await?,
+            Place::Aside => aside(talk).await?,
         };
-        let ran_in = std::mem::replace(&mut tier, Tier::Memory);
+        let ran_in = std::mem::replace(&mut place, Place::Here);
         match next {
             Next::Read { missing } => {
                 send(stream, &mut talk, client, instance).await?;
                 receive(stream, &mut talk, missing, client, instance).await?;
             }
             Next::Send => send(stream, &mut talk, client, instance).await?,
-            Next::Offload => tier = Tier::Disk,
+            Next::Offload => place = Place::Pool,
+            Next::OffloadScript => place = Place::Aside,
             Next::Lock(wanted) => {
-                let locks = instance.store.locks().clone().acquire(wanted).await;
-                talk.session.adopt(locks);
+                if let Some(locks) = locks_or_busy(wanted, instance).await {
+                    talk.session.adopt(locks);
+                }
                 // What had to go to the disk still has to: in memory it would only give these
                 // locks back, and clients that fight for one key would all do so for ever.
-                tier = ran_in;
+                place = ran_in;
             }
             Next::Pause { until_ms } => {
                 send(stream, &mut talk, client, instance).await?;
@@ -116,6 +140,38 @@ async fn converse<S: Stream>(
             return Err(End::Server);
         }
     }
+}
+
+/// Waits for locks; `None` as soon as a script is in the way that has run for too long.
+async fn locks_or_busy(wanted: Wanted, instance: &Instance) -> Option<LockSet> {
+    let busy = async {
+        loop {
+            let settings = instance.config.snapshot();
+            let threshold = Duration::from_millis(settings.busy_reply_threshold);
+            tokio::time::sleep(threshold.clamp(BUSY_LOOK_MIN, BUSY_LOOK_MAX)).await;
+            if instance.busy_with(&wanted, &settings).is_some() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        locks = instance.store.locks().clone().acquire(wanted.clone()) => Some(locks),
+        () = busy => None,
+    }
+}
+
+/// Runs the session on a thread of its own: it runs a script, for as long as that likes.
+async fn aside(mut talk: Conversation) -> Result<(Conversation, Next), End> {
+    let Ok(_permit) = SCRIPTS.acquire().await else { return Err(End::Server) };
+    let ran = tokio::task::spawn_blocking(move || {
+        let next = talk.run(Tier::Disk);
+        (talk, next)
+    });
+    ran.await.map_err(|error| {
+        tracing::error!(%error, "a script could not be run");
+        End::Server
+    })
 }
 
 /// Runs the session where waiting is allowed.

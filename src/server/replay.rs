@@ -86,7 +86,7 @@ impl Replay {
             self.read_answers();
             match next {
                 Next::Read { .. } => return Ok(()),
-                Next::Send | Next::Offload | Next::Pause { .. } => {}
+                Next::Send | Next::Offload | Next::OffloadScript | Next::Pause { .. } => {}
                 Next::Lock(wanted) => {
                     let locks = Locks::acquire_waiting(self.store.locks(), wanted);
                     self.session.adopt(locks);

@@ -145,6 +145,7 @@ pub(super) fn assemble(
         tracking: Arc::default(),
         monitors: commands::Monitors::default(),
         control: controller,
+        scripts: Arc::default(),
         active_expiry: AtomicBool::new(true),
         syncer,
         saver: Arc::new(Saver::new(store.engine().latest_sequence())),
@@ -154,6 +155,7 @@ pub(super) fn assemble(
     });
     instance.observe.clients.limit_output(&settings.client_output_buffer_limit);
     commands::attach(&instance);
+    commands::restore_libraries(&instance)?;
     Ok(instance)
 }
 
@@ -187,6 +189,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     supervisor::stopping();
     doors.close();
     housework.iter().for_each(|task| task.abort());
+    instance.scripts.running.stop();
     say_farewell(&instance).await;
     let closed = tokio::task::spawn_blocking(move || {
         pool.stop();

@@ -21,6 +21,7 @@ pub fn present() -> Vec<Family> {
         Family::new("across", 'l', ACROSS),
         Family::new("zsets", 'z', ZSETS),
         Family::new("geo", 'g', GEO),
+        Family::new("scripts", 's', SCRIPTS),
     ]
 }
 
@@ -276,3 +277,48 @@ OBJECT ENCODING $any
 TYPE $any
 DEL $any
 ";
+
+const SCRIPTS: &str = "
+6: EVAL $script 2 $key $key $value $int
+2: EVAL $script 1 $any $value $int
+EVAL $script 0 $value
+3: EVAL_RO $reading_script 2 $key $any $index
+EVAL_RO $script 1 $key $value
+EVAL $reading_script $count $any $key $value
+SCRIPT EXISTS e0e1f9fabfc9d4800c877a703b823ac0578ff8db
+EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db $count
+SET $key $value
+HSET $key $field $value
+GET $key
+";
+
+/// Scripts that write: on declared keys and on others, whole and broken off in the middle.
+pub const WRITING_SCRIPTS: &[&str] = &[
+    "return redis.call('SET', KEYS[1], ARGV[1])",
+    "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])",
+    "local before = redis.call('GET', KEYS[1]) redis.call('SET', 's1', ARGV[1]) return {before, redis.call('GET', 's1')}",
+    "redis.call('APPEND', KEYS[1], 'tail') error('enough')",
+    "local ok = redis.pcall('INCRBY', KEYS[1], ARGV[2]) if type(ok) == 'table' then return ok.err end return ok + 1",
+    "for i = 1, 5 do redis.call('HSET', KEYS[2], 'f' .. i, i) end return redis.call('HLEN', KEYS[2])",
+    "local n = redis.call('DEL', KEYS[1], KEYS[2]) redis.call('SET', KEYS[1], n) return {n, redis.call('TYPE', KEYS[1])}",
+    "if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('RENAME', KEYS[1], KEYS[2]) end return false",
+    "redis.call('MSET', KEYS[1], ARGV[1], 's4', ARGV[1]) return redis.call('MGET', KEYS[1], 's4', 'none')",
+    "local t = {pcall(redis.call, 'LPUSH', KEYS[1], 1)} redis.call('SET', 's2', tostring(t[1])) return tostring(t[2])",
+    "redis.call('SELECT', 1) redis.call('SET', KEYS[1], ARGV[1]) redis.call('SELECT', 0) return redis.call('GET', KEYS[1])",
+    "return redis.call('SETRANGE', KEYS[1], 10000, ARGV[1])",
+    "return cjson.encode({redis.call('GET', KEYS[1]) or cjson.null, #ARGV})",
+];
+
+/// Scripts that only read.
+pub const READING_SCRIPTS: &[&str] = &[
+    "return redis.call('GET', KEYS[1])",
+    "return {redis.call('EXISTS', KEYS[1]), redis.call('STRLEN', KEYS[1]), redis.call('TYPE', KEYS[2])}",
+    "redis.setresp(3) return redis.call('HGETALL', KEYS[2])",
+    "local t = {} for i, k in ipairs(KEYS) do t[i] = redis.call('EXISTS', k) end return t",
+    "return redis.call('GETRANGE', KEYS[1], ARGV[1], -1)",
+    "local r = redis.pcall('HGET', KEYS[2], 'm1') return type(r) == 'table' and r.err or r",
+    "return redis.call('SET', KEYS[1], 1)",
+    "return {redis.call('GET', 's0'), redis.call('GET', 's1'), #KEYS, #ARGV}",
+    "return nosuchglobal",
+    "return {1, 2.7, 'x', {true, false}, nil, 5}",
+];

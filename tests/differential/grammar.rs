@@ -232,6 +232,8 @@ impl Dice {
             "group" => self.pick(&["g1", "g1", "g2", "nothing"]),
             "consumer" => self.pick(&["c1", "c2", "c3"]),
             "db" => self.pick(&["0", "0", "0", "1", "16", "-1", "x"]),
+            "script" => self.pick(super::families::WRITING_SCRIPTS),
+            "reading_script" => self.pick(super::families::READING_SCRIPTS),
             other => panic!("the grammar names ${other}, which nobody draws"),
         }
     }

@@ -257,7 +257,7 @@ impl SessionState {
     }
 
     /// Works on another database from now on.
-    fn select(&mut self, db: u32) {
+    pub(in crate::commands) fn select(&mut self, db: u32) {
         self.db = db;
         self.client.db.store(db, Ordering::Relaxed);
     }

@@ -151,8 +151,15 @@ fn memory_section(report: &Report<'_>, out: &mut String) {
     field(out, "mem_clients_normal", clients);
     field(out, "total_system_memory", memory::machine_bytes());
     field(out, "total_system_memory_human", human(memory::machine_bytes()));
-    field(out, "used_memory_lua", 0);
-    field(out, "used_memory_scripts", 0);
+    let scripts = &report.instance.scripts;
+    let libraries = scripts.libraries();
+    field(out, "used_memory_lua", scripts.memory_bytes());
+    field(out, "used_memory_vm_eval", scripts.memory_bytes());
+    field(out, "used_memory_scripts_eval", scripts.cache.bytes());
+    field(out, "number_of_cached_scripts", scripts.cache.len());
+    field(out, "number_of_functions", libraries.function_count());
+    field(out, "number_of_libraries", libraries.len());
+    field(out, "used_memory_scripts", scripts.memory_bytes() + scripts.cache.bytes());
     field(out, "maxmemory", report.settings.maxmemory);
     field(out, "maxmemory_human", human(report.settings.maxmemory));
     field(out, "maxmemory_budget", budget);

@@ -1,0 +1,90 @@
+//! Commands that run inside another one, EXEC or a script: same transaction, nothing blocks,
+//! and what they do to the statistics is kept until it is certain that the whole will not be run again.
+
+use super::context::Context;
+use super::dispatch::error_reply;
+use super::outcome::Outcome;
+use super::request::Args;
+use super::table::Entry;
+use crate::base::{Error, Result, clock};
+use crate::observe::CommandEnd;
+use crate::resp::Reply;
+
+/// So much is kept; a script that runs more commands is not held back by what it might still do.
+const KEPT: usize = 4096;
+
+/// What statistics are to hear of.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    ended: Vec<CommandEnd>,
+    rejected: Vec<usize>,
+    errors: Vec<String>,
+}
+
+impl Tally {
+    /// A command was refused before it ran.
+    pub fn reject(&mut self, context: &Context<'_>, entry: Entry, error: &Error) {
+        self.bound(context);
+        self.rejected.push(entry.index);
+        self.errors.push(error.to_string());
+    }
+
+    /// Tells what was kept if it has become too much.
+    fn bound(&mut self, context: &Context<'_>) {
+        if self.ended.len() + self.rejected.len() >= KEPT {
+            std::mem::take(self).tell(context, false);
+        }
+    }
+
+    /// The whole has its reply: statistics are told. `last_error_is_reply`: the last error is what the
+    /// whole answers, and so will be counted by whoever answers.
+    pub fn tell(mut self, context: &Context<'_>, last_error_is_reply: bool) {
+        if last_error_is_reply {
+            self.errors.pop();
+        }
+        let stats = &context.instance.observe.stats;
+        for end in &self.ended {
+            stats.ended(end, context.settings.latency_tracking);
+        }
+        self.rejected.iter().for_each(|command| stats.rejected(*command));
+        self.errors.iter().for_each(|text| context.instance.observe.note_error_text(text));
+    }
+}
+
+/// Runs one command inside another. Its own failure is its reply; only a re-run of the whole
+/// comes out as an error.
+pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]], tally: &mut Tally) -> Result<Reply> {
+    tally.bound(context);
+    let savepoint = context.tx.savepoint();
+    let started_us = clock::monotonic_us();
+    context.session.note_looks(context.tx, entry, args);
+    let mut inner = Context {
+        tx: context.tx,
+        session: context.session,
+        instance: context.instance,
+        settings: context.settings,
+        entry,
+        in_transaction: true,
+    };
+    let reply = match (entry.command.run)(&mut inner, &mut Args::new(args, entry.words)) {
+        Ok(Outcome::Reply(reply) | Outcome::Close(reply)) => reply,
+        Ok(Outcome::Wait(wait)) => wait.on_timeout,
+        Err(error) if error.is_rerun() => return Err(error),
+        Err(error) => {
+            context.tx.rollback(savepoint);
+            error_reply(&error)
+        }
+    };
+    if let Reply::Error(text) = &reply {
+        tally.errors.push(text.to_string());
+    }
+    tally.ended.push(CommandEnd {
+        command: entry.index,
+        started_us: 0,
+        duration_us: clock::monotonic_us().saturating_sub(started_us),
+        failed: reply.is_error(),
+        loggable: false,
+        fast: false,
+    });
+    Ok(reply)
+}
