@@ -20,7 +20,6 @@ const BASE: &[&str] = &[
     "tonumber",
     "tostring",
     "type",
-    "unpack",
     "coroutine",
     "_VERSION",
 ];
@@ -42,6 +41,7 @@ const REPLACED: &[(&str, Native)] = &[
     ("load", load),
     ("loadstring", load_string),
     ("pcall", protected_call),
+    ("unpack", unpack),
     ("xpcall", protected_call_with_handler),
 ];
 
@@ -370,6 +370,23 @@ fn compiled(stack: &mut Stack<'_>, code: &[u8], mut name: Vec<u8>) -> i32 {
     stack.push_nil();
     stack.insert(-2);
     2
+}
+
+/// `unpack`: Lua's own counts in a C int, which a script can make overflow.
+#[expect(clippy::cast_possible_truncation, reason = "positions are ints of C")]
+fn unpack(stack: &mut Stack<'_>) -> Raised<i32> {
+    stack.table_argument(1)?;
+    let is_given = |at: i32| !matches!(stack.kind(at), Kind::None | Kind::Nil);
+    let first = if is_given(2) { stack.number_argument(2)? as i64 as i32 } else { 1 };
+    let length = i32::try_from(stack.length(1)).unwrap_or(i32::MAX);
+    let last = if is_given(3) { stack.number_argument(3)? as i64 as i32 } else { length };
+    if first > last {
+        return Ok(0);
+    }
+    let count = i32::try_from(i64::from(last) - i64::from(first) + 1).ok().filter(|count| stack.has_room(*count));
+    let count = count.ok_or_else(|| Raise::message("too many results to unpack"))?;
+    (first..=last).for_each(|index| stack.push_element(1, index));
+    Ok(count)
 }
 
 /// `math.random`, on a generator of the script's own.

@@ -182,6 +182,17 @@ fn nothing_is_left_for_the_next_script() {
     assert_eq!(run_with(&scripts, &mut host, "return {KEYS.x, rawget(redis, 'source')}").unwrap(), Reply::EMPTY);
 }
 
+/// Lua's own `unpack` overflowed here and wrote beyond its stack.
+#[test]
+fn unpack_counts_without_overflow() {
+    for range in ["-2, 2147483647", "0, 2147483647", "-2147483648, -2", "1, 100000"] {
+        fails(&format!("return {{unpack({{1, 2, 3}}, {range})}}"), "too many results to unpack");
+    }
+    assert_eq!(run("return {unpack({1, 2, 3}, 2)}"), Reply::Array(vec![Reply::Integer(2), Reply::Integer(3)]));
+    assert_eq!(run("return {unpack({1, 2, 3}, 1, -1)}"), Reply::EMPTY);
+    assert_eq!(run("return select('#', unpack({1}, -2147483648, -2147483646))"), Reply::Integer(3));
+}
+
 #[test]
 fn compiled_code_is_refused() {
     assert_eq!(run("return loadstring(string.dump(function() end))"), Reply::Nil);

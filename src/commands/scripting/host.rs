@@ -215,6 +215,10 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         if !self.context.instance.monitors.is_empty() && self.notes.ran.len() < SHOWN_MAX {
             self.notes.ran.push((entry, owned(words), self.context.session.db));
         }
+        if !self.locks {
+            // Without its lock a key is remembered before it is read, so that no change is missed.
+            self.context.session.note_reads(&self.context.instance.tracking, entry, words);
+        }
         let reply = run_inside(self.context, entry, words, &mut self.notes.tally)?;
         if flags.contains(Flags::WRITE)
             && let Some(running) = &self.running
