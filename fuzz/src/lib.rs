@@ -7,5 +7,7 @@
 pub mod base;
 #[path = "../../src/encoding/mod.rs"]
 pub mod encoding;
+#[path = "../../src/types/packed.rs"]
+pub mod packed;
 #[path = "../../src/resp/mod.rs"]
 pub mod resp;
