@@ -2,12 +2,14 @@
 //!
 //! - `whole.rs`: whole keys: DEL, EXISTS, RENAME, MOVE, COPY, TYPE.
 //! - `dump.rs`: DUMP, RESTORE. `migrate.rs`: MIGRATE. `sort.rs`: SORT and SORT_RO.
+//! - `replicas.rs`: WAIT, WAITAOF.
 //! - `expiry.rs`: deadlines. `walk.rs`: SCAN, KEYS, RANDOMKEY. `object.rs`: OBJECT.
 
 mod dump;
 mod expiry;
 mod migrate;
 mod object;
+mod replicas;
 mod sort;
 mod walk;
 mod whole;
@@ -345,6 +347,30 @@ pub static COMMANDS: &[Command] = &[
         args: &[key("key", Access::Delete).many()],
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         run: whole::unlink,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "WAIT",
+        summary: "Waits until replicas have what this connection wrote.",
+        since: "3.0.0",
+        complexity: "O(1)",
+        flags: flags!(BLOCKING),
+        categories: Some(Category::CONNECTION),
+        args: &[integer("numreplicas"), integer("timeout")],
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        run: replicas::wait,
+        ..Command::of(Group::Generic)
+    },
+    Command {
+        name: "WAITAOF",
+        summary: "Waits until what this connection wrote is on the disk, here and with replicas.",
+        since: "7.2.0",
+        complexity: "O(1)",
+        flags: flags!(BLOCKING | LONG),
+        categories: Some(Category::CONNECTION),
+        args: &[integer("numlocal"), integer("numreplicas"), integer("timeout")],
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        run: replicas::waitaof,
         ..Command::of(Group::Generic)
     },
 ];

@@ -55,6 +55,16 @@ pub static COMMANDS: &[Command] =
             ..Command::of(Group::Server)
         },
         Command {
+            name: "ROLE",
+            summary: "Tells the server's part in replication.",
+            since: "2.8.12",
+            complexity: "O(1)",
+            flags: flags!(FAST | LOADING | NOSCRIPT | STALE),
+            categories: Some(Category::ADMIN.union(Category::DANGEROUS)),
+            run: process::role,
+            ..Command::of(Group::Server)
+        },
+        Command {
             name: "SAVE",
             summary: "Writes all databases to the RDB file and waits for it.",
             since: "1.0.0",

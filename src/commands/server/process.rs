@@ -71,3 +71,8 @@ pub(super) fn lolwut(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome
     art.push_str(&format!("Ferrock ver. {}\n", env!("CARGO_PKG_VERSION")));
     Ok(Reply::verbatim(art).into())
 }
+
+/// A master that nobody follows.
+pub(super) fn role(_: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    Ok(Reply::Array(vec![Reply::Static("master"), Reply::Integer(0), Reply::EMPTY]).into())
+}
