@@ -56,7 +56,7 @@ impl WatchTable {
             return;
         }
         let watchers = self.watchers.lock();
-        for touched in &commit.touched {
+        for touched in commit.changed() {
             if let Some(marks) = watchers.get(&(touched.db, touched.key.clone())) {
                 marks.iter().for_each(|mark| mark.store(true, Ordering::Release));
             }

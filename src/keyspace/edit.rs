@@ -58,11 +58,11 @@ impl Tx {
     /// WRONGTYPE, `NotInMemory`, and whatever `change` fails with; the caller rolls back.
     pub fn edit<K: Kind, R>(&mut self, key: &Key, change: impl FnOnce(&mut K, &mut Self) -> Result<R>) -> Result<R> {
         match self.record_of(key, K::TYPE)? {
-            None => self.change(key, K::create(), None, change),
+            None => self.change(key, K::create(), None, Tx::touch, change),
             Some(record) => {
                 let deadline = record.expire_at_ms;
                 let value = load(key, record)?;
-                self.change(key, value, Some(deadline), change)
+                self.change(key, value, Some(deadline), Tx::touch, change)
             }
         }
     }
@@ -79,7 +79,23 @@ impl Tx {
         let Some(record) = self.record_of(key, K::TYPE)? else { return Ok(None) };
         let deadline = record.expire_at_ms;
         let value = load(key, record)?;
-        self.change(key, value, Some(deadline), change).map(Some)
+        self.change(key, value, Some(deadline), Tx::touch, change).map(Some)
+    }
+
+    /// The same for changes that leave the value as it was in the eyes of WATCH and of caches (the
+    /// consumer groups of a stream).
+    ///
+    /// # Errors
+    /// As [`Tx::edit`].
+    pub fn edit_quietly<K: Kind, R>(
+        &mut self,
+        key: &Key,
+        change: impl FnOnce(&mut K, &mut Self) -> Result<R>,
+    ) -> Result<Option<R>> {
+        let Some(record) = self.record_of(key, K::TYPE)? else { return Ok(None) };
+        let deadline = record.expire_at_ms;
+        let value = load(key, record)?;
+        self.change(key, value, Some(deadline), Tx::touch_quietly, change).map(Some)
     }
 
     /// Replaces whatever a key holds by a new value without a deadline; an empty one deletes the key.
@@ -100,6 +116,7 @@ impl Tx {
         key: &Key,
         mut value: K,
         found: Option<Option<u64>>,
+        touch: impl Fn(&mut Self, &Key),
         change: impl FnOnce(&mut K, &mut Self) -> Result<R>,
     ) -> Result<R> {
         let parts_before = self.parts_written();
@@ -120,7 +137,7 @@ impl Tx {
             let (encoding, body) = value.pack(self)?;
             self.put_record(key, &Record { kind: K::TYPE, encoding, expire_at_ms: found.flatten(), body })?;
         }
-        self.touch(key);
+        touch(self, key);
         if found.is_none() {
             self.notify(Class::NEW, "new", key);
         }

@@ -63,6 +63,8 @@ pub struct Touched {
     pub db: DatabaseIndex,
     /// The key as clients name it.
     pub key: Bytes,
+    /// Only who waits for the key is to look; for WATCH and caches the value is as it was.
+    pub quiet: bool,
 }
 
 /// A key that was read inside a transaction by a client which wants to be told when it changes.
@@ -92,6 +94,11 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// The keys whose values changed, in the eyes of WATCH and of caches.
+    pub fn changed(&self) -> impl Iterator<Item = &Touched> {
+        self.touched.iter().filter(|touched| !touched.quiet)
+    }
+
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
         self.touched.is_empty()

@@ -677,8 +677,18 @@ impl Tx {
 
     /// The value of a key changed.
     pub fn touch(&mut self, key: &Key) {
+        self.touch_as(key, false);
+    }
+
+    /// Something beside the value changed that who waits for the key must look at.
+    pub(super) fn touch_quietly(&mut self, key: &Key) {
+        self.touch_as(key, true);
+    }
+
+    fn touch_as(&mut self, key: &Key, quiet: bool) {
         if self.wants_touched {
-            self.commit.touched.push(Touched { db: key.db, key: Bytes::copy_from_slice(key.user_key()) });
+            let name = Bytes::copy_from_slice(key.user_key());
+            self.commit.touched.push(Touched { db: key.db, key: name, quiet });
         }
     }
 

@@ -210,7 +210,7 @@ pub(super) fn xsetid(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
         }
     }
     let max_deleted = Some(max_deleted).filter(|id| !id.is_zero());
-    let set = context.edit_existing(key, |stream: &mut Stream, tx, key| {
+    let set = super::groups::quietly(context, key, |stream, tx, key| {
         may_set_id(stream, tx, last, added)?;
         stream.set_last_id(last, added, max_deleted);
         tx.notify(Class::STREAM, "xsetid", key);

@@ -9,7 +9,7 @@ use crate::commands::grammar::{Access, Arg, integer, key, one_of, text, token};
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
 use crate::commands::usage::help;
-use crate::keyspace::Class;
+use crate::keyspace::{Class, Key, Tx};
 use crate::types::stream::{Group, Id, Stream};
 
 const START: Arg = one_of("id-selector", &[text("id"), token("new-id", "$")]);
@@ -116,6 +116,16 @@ fn no_stream() -> Error {
     )
 }
 
+/// Changes the groups of a stream that is there.
+pub(super) fn quietly<R>(
+    context: &mut Context<'_>,
+    name: &[u8],
+    change: impl FnOnce(&mut Stream, &mut Tx, &Key) -> Result<R>,
+) -> Result<Option<R>> {
+    let key = context.key(name);
+    context.tx.edit_quietly(&key, |stream, tx| change(stream, tx, &key))
+}
+
 /// The subcommand as the client wrote it.
 fn subcommand<'a>(args: &Args<'a>) -> &'a [u8] {
     args.all().get(1).copied().unwrap_or_default()
@@ -128,7 +138,7 @@ fn create(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let (key, name, text) = (args.key()?, args.next()?, args.next()?);
     let options = Options::parse(args, subcommand, true)?;
     let start = |last: Id| if text == b"$" { Ok(last) } else { ids::exact(text) };
-    let make = |stream: &mut Stream, tx: &mut crate::keyspace::Tx, key: &crate::keyspace::Key| {
+    let mut make = |stream: &mut Stream, tx: &mut Tx, key: &Key| {
         if words > CREATE_WORDS {
             return Err(ids::bad_subcommand("XGROUP", subcommand));
         }
@@ -139,16 +149,18 @@ fn create(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
         Ok(())
     };
     if options.make_stream {
-        context.edit(key, make)?;
+        if quietly(context, key, &mut make)?.is_none() {
+            context.edit(key, make)?;
+        }
     } else {
-        context.edit_existing(key, make)?.ok_or_else(no_stream)?;
+        quietly(context, key, make)?.ok_or_else(no_stream)?;
     }
     Ok(Outcome::ok())
 }
 
 fn destroy(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let (key, name) = (args.key()?, args.next()?);
-    let gone = context.edit_existing(key, |stream: &mut Stream, tx, key| {
+    let gone = quietly(context, key, |stream, tx, key| {
         let gone = stream.destroy_group(tx, name)?;
         if gone {
             tx.notify(Class::STREAM, "xgroup-destroy", key);

@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 
-use crate::keyspace::{Commit, Touched};
+use crate::keyspace::Commit;
 use crate::observe::{Client, ClientKind, Clients, Tracking};
 use crate::resp::{Protocol, Push, Reply};
 
@@ -124,12 +124,14 @@ impl TrackingTable {
             while let Some(look) = looks.next_if(|look| look.after <= place) {
                 self.remember(origin, &look.key);
             }
-            if let Some(readers) = self.forget(&touched.key) {
+            if !touched.quiet
+                && let Some(readers) = self.forget(&touched.key)
+            {
                 self.tell(&readers, &touched.key, origin, clients);
             }
         }
         looks.for_each(|look| self.remember(origin, &look.key));
-        self.broadcast(&commit.touched, origin, clients);
+        self.broadcast(commit, origin, clients);
         if !commit.replaced.is_empty() {
             self.forget_all();
             let tracking: Vec<Arc<Client>> = self.clients.read().values().cloned().collect();
@@ -168,12 +170,12 @@ impl TrackingTable {
     }
 
     /// Tells each prefix' clients of the keys that have it, in one message.
-    fn broadcast(&self, touched: &[Touched], origin: u64, clients: &Clients) {
+    fn broadcast(&self, commit: &Commit, origin: u64, clients: &Clients) {
         let prefixes = self.prefixes.read();
-        if prefixes.is_empty() || touched.is_empty() {
+        if prefixes.is_empty() || commit.touched.is_empty() {
             return;
         }
-        let keys: BTreeSet<&Bytes> = touched.iter().map(|touched| &touched.key).collect();
+        let keys: BTreeSet<&Bytes> = commit.changed().map(|touched| &touched.key).collect();
         let tracking = self.clients.read();
         for (prefix, ids) in prefixes.iter() {
             let matching: Vec<Bytes> = keys.iter().filter(|key| key.starts_with(prefix)).copied().cloned().collect();

@@ -1,7 +1,7 @@
 //! Tests of the tracking table: who is told of what.
 
 use super::*;
-use crate::keyspace::Look;
+use crate::keyspace::{Look, Touched};
 
 const HERE: u64 = 0;
 
@@ -25,7 +25,7 @@ impl Room {
     }
 
     fn touch(&self, keys: &[&'static str], origin: u64) {
-        let touched = keys.iter().map(|key| Touched { db: 0, key: Bytes::from_static(key.as_bytes()) });
+        let touched = keys.iter().map(|key| Touched { db: 0, key: Bytes::from_static(key.as_bytes()), quiet: false });
         let commit = Commit { touched: touched.collect(), ..Commit::default() };
         self.table.committed(&commit, origin, &self.clients);
     }
@@ -78,7 +78,7 @@ fn a_reader_is_told_once_of_each_change() {
 fn a_transaction_is_news_only_to_what_was_read_before() {
     let room = Room::new();
     let reader = room.client(Tracking::empty());
-    let touched = |key: &'static str| Touched { db: 0, key: Bytes::from_static(key.as_bytes()) };
+    let touched = |key: &'static str| Touched { db: 0, key: Bytes::from_static(key.as_bytes()), quiet: false };
     let look = |key: &'static str, after| Look { key: Bytes::from_static(key.as_bytes()), after };
     let commit = Commit {
         touched: vec![touched("a"), touched("b")],
