@@ -138,7 +138,7 @@ fn create(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let (key, name, text) = (args.key()?, args.next()?, args.next()?);
     let options = Options::parse(args, subcommand, true)?;
     let start = |last: Id| if text == b"$" { Ok(last) } else { ids::exact(text) };
-    let mut make = |stream: &mut Stream, tx: &mut Tx, key: &Key| {
+    let make = |stream: &mut Stream, tx: &mut Tx, key: &Key| {
         if words > CREATE_WORDS {
             return Err(ids::bad_subcommand("XGROUP", subcommand));
         }
@@ -149,7 +149,7 @@ fn create(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
         Ok(())
     };
     if options.make_stream {
-        if quietly(context, key, &mut make)?.is_none() {
+        if quietly(context, key, make)?.is_none() {
             context.edit(key, make)?;
         }
     } else {
