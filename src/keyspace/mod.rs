@@ -4,6 +4,7 @@
 //! - `locks.rs`: key-striped writer locks with a version each, so that readers can validate.
 //! - `store.rs`: [`Store`], what is shared: engine, caches, locks, databases, object ids.
 //! - `tx.rs`: [`Tx`], a view of the store and a set of writes; `commit.rs` makes them true.
+//!   `parts.rs`: its side that reads and writes parts of large objects.
 //! - `edit.rs`: [`Kind`] and the one read-modify-write frame of every type.
 //! - `walk.rs`: SCAN, KEYS, DBSIZE, RANDOMKEY. `expiry.rs`: deadlines. `reclaim.rs`: space.
 //! - `check.rs`: whether everything that is stored belongs together.
@@ -19,6 +20,7 @@ mod events;
 mod expiry;
 mod key;
 mod locks;
+mod parts;
 mod reclaim;
 mod store;
 mod tx;
@@ -31,8 +33,9 @@ pub use events::{Class, Commit, Event, Fact, Look, Message, Observer, Told, Touc
 pub use expiry::ExpireElements;
 pub use key::Key;
 pub use locks::{LockSet, Locks, Stripe, Stripes, Wanted, sorted};
+pub use parts::{Direction, Scan};
 pub use store::{DatabaseFigures, Store, StoreOptions};
-pub use tx::{Direction, Presence, Savepoint, Scan, Tx, Use};
+pub use tx::{Presence, Savepoint, Tx, Use};
 pub use walk::{KeyPage, Walk};
 
 pub use crate::encoding::record::{Body, Encoding, Record, Type};
