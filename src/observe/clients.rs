@@ -98,6 +98,8 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// Waiting in a blocking command.
     pub blocked: AtomicBool,
+    /// Its command waits for the end of CLIENT PAUSE.
+    pub paused: AtomicBool,
     /// It is shown every command (MONITOR).
     pub monitoring: AtomicBool,
     /// CLIENT TRACKING: bits of [`Tracking`], and who gets its invalidations (0: itself).
@@ -113,6 +115,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Whether a command of it waits: for keys or for the end of a pause.
+    pub fn waits(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) || self.paused.load(Ordering::Relaxed)
+    }
+
     /// The connection is to be closed at once (CLIENT KILL, shutdown).
     pub fn kill(&self) {
         self.closing.store(true, Ordering::Release);
@@ -310,6 +317,7 @@ impl Clients {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             monitoring: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             redirect: AtomicU64::new(0),

@@ -123,7 +123,7 @@ fn look_after_clients(instance: &Instance, settings: &Settings) {
     let clients = &instance.observe.clients;
     for client in clients.all() {
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
-        let exempt = client.blocked.load(Ordering::Relaxed) || client.kind() != ClientKind::Normal;
+        let exempt = client.waits() || client.kind() != ClientKind::Normal;
         if timeout_ms > 0 && idle_ms > timeout_ms && !exempt {
             client.kill();
         }

@@ -345,10 +345,19 @@ async fn killed(client: &Client) {
 
 /// Waits for the end of a pause, or until others have sent the client something.
 async fn pause(until_ms: u64, client: &Client, instance: &Instance) {
-    let left = Duration::from_millis(until_ms.saturating_sub(clock::now_ms()));
+    let now_ms = clock::now_ms();
+    let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+    // Listening begins before the second look, so that an end of the pause in between is not missed.
+    let mut unpaused = std::pin::pin!(instance.observe.clients.unpaused.notified());
+    unpaused.as_mut().enable();
+    if instance.observe.clients.paused_until(true, now_ms).is_none() {
+        return;
+    }
+    client.paused.store(true, Ordering::Relaxed);
     tokio::select! {
         () = tokio::time::sleep(left) => {}
-        () = instance.observe.clients.unpaused.notified() => {}
+        () = unpaused => {}
         () = killed_or_sent_to(client) => {}
     }
+    client.paused.store(false, Ordering::Relaxed);
 }

@@ -130,7 +130,8 @@ impl Doors {
         }
         if changes.touch(PARAMETERS) && !self.inherited {
             let parameter = PARAMETERS.iter().find(|name| changes.touch(&[name])).copied().unwrap_or("port");
-            self.move_to(changes.after).map_err(|error| Unapplied { parameter, why: error.to_string() })?;
+            let why = |error| format!("Unable to listen on this port: {error}");
+            self.move_to(changes.after).map_err(|error| Unapplied { parameter, why: why(error) })?;
         }
         Ok(())
     }

@@ -352,7 +352,7 @@ fn flag_letters(client: &Client, in_multi: bool) -> String {
         (client.monitoring.load(Ordering::Relaxed), 'O'),
         (client.kind() == ClientKind::PubSub, 'P'),
         (in_multi, 'x'),
-        (client.blocked.load(Ordering::Relaxed), 'b'),
+        (client.waits(), 'b'),
         (tracking.contains(Tracking::ON), 't'),
         (tracking.contains(Tracking::BROKEN_REDIRECT), 'R'),
         (tracking.contains(Tracking::BROADCAST), 'B'),

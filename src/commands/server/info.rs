@@ -113,7 +113,7 @@ fn server(report: &Report<'_>, out: &mut String) {
 fn clients(report: &Report<'_>, out: &mut String) {
     let clients = &report.instance.observe.clients;
     let all = clients.all();
-    let blocked = all.iter().filter(|client| client.blocked.load(Ordering::Relaxed)).count();
+    let blocked = all.iter().filter(|client| client.waits()).count();
     let largest =
         |bytes: fn(&crate::observe::Client) -> usize| all.iter().map(|client| bytes(client)).max().unwrap_or(0);
     let subscribers = all.iter().filter(|client| client.kind() == ClientKind::PubSub).count();
