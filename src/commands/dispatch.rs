@@ -273,6 +273,9 @@ fn note_end(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings
         fast: flags.contains(Flags::FAST),
     };
     let words = || secrets::shown(found, args);
+    // CONFIG SET is judged by what it has just set, as in Redis.
+    let own = flags.contains(Flags::ADMIN).then(|| session.instance.config.snapshot());
+    let settings = own.as_deref().unwrap_or(settings);
     session.instance.observe.ended(&end, &session.state.client, words, settings);
     if let Reply::Error(text) = reply {
         session.instance.observe.note_error_text(text);

@@ -1,10 +1,14 @@
 //! Commands that run inside another one, EXEC or a script: same transaction, nothing blocks,
 //! and what they do to the statistics is kept until it is certain that the whole will not be run again.
 
+use bytes::Bytes;
+
+use super::command::Flags;
 use super::context::Context;
-use super::dispatch::error_reply;
+use super::dispatch::{error_reply, owned};
 use super::outcome::Outcome;
 use super::request::Args;
+use super::secrets;
 use super::table::Entry;
 use crate::base::{Error, Result, clock};
 use crate::observe::CommandEnd;
@@ -19,9 +23,17 @@ pub(super) struct Tally {
     ended: Vec<CommandEnd>,
     rejected: Vec<usize>,
     errors: Vec<String>,
+    /// Slow commands of EXEC, which is not logged itself, with their words.
+    slow: Vec<(CommandEnd, Vec<Bytes>)>,
+    logs_slow: bool,
 }
 
 impl Tally {
+    /// A tally whose commands go into the slow log one by one.
+    pub fn logging_slow() -> Self {
+        Self { logs_slow: true, ..Self::default() }
+    }
+
     /// A command was refused before it ran.
     pub fn reject(&mut self, context: &Context<'_>, entry: Entry, error: &Error) {
         self.bound(context);
@@ -32,7 +44,8 @@ impl Tally {
     /// Tells what was kept if it has become too much.
     fn bound(&mut self, context: &Context<'_>) {
         if self.ended.len() + self.rejected.len() >= KEPT {
-            std::mem::take(self).tell(context, false);
+            let next = Self { logs_slow: self.logs_slow, ..Self::default() };
+            std::mem::replace(self, next).tell(context, false);
         }
     }
 
@@ -46,6 +59,11 @@ impl Tally {
         for end in &self.ended {
             stats.ended(end, context.settings.latency_tracking);
         }
+        for (end, words) in &self.slow {
+            let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
+            let most = context.settings.slowlog_max_len;
+            context.instance.observe.log_slow(end, &context.session.client, &words, most);
+        }
         self.rejected.iter().for_each(|command| stats.rejected(*command));
         self.errors.iter().for_each(|text| context.instance.observe.note_error_text(text));
     }
@@ -56,7 +74,7 @@ impl Tally {
 pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]], tally: &mut Tally) -> Result<Reply> {
     tally.bound(context);
     let savepoint = context.tx.savepoint();
-    let started_us = clock::monotonic_us();
+    let (began_us, started_us) = (clock::now_us(), clock::monotonic_us());
     context.session.note_looks(context.tx, entry, args);
     let mut inner = Context {
         tx: context.tx,
@@ -78,13 +96,17 @@ pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]]
     if let Reply::Error(text) = &reply {
         tally.errors.push(text.to_string());
     }
-    tally.ended.push(CommandEnd {
+    let end = CommandEnd {
         command: entry.index,
-        started_us: 0,
+        started_us: began_us,
         duration_us: clock::monotonic_us().saturating_sub(started_us),
         failed: reply.is_error(),
-        loggable: false,
+        loggable: tally.logs_slow && !entry.command.flags.contains(Flags::SKIP_SLOWLOG),
         fast: false,
-    });
+    };
+    if end.is_slow(context.settings) {
+        tally.slow.push((end, owned(&secrets::shown(entry, args))));
+    }
+    tally.ended.push(end);
     Ok(reply)
 }

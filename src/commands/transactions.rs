@@ -258,7 +258,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     let db = context.session.db;
     context.session.multi = None;
     let mut replies = Vec::with_capacity(multi.queued.len());
-    let mut tally = Tally::default();
+    let mut tally = Tally::logging_slow();
     let mut denials: Vec<(&Queued, Denial)> = Vec::new();
     let mut ran: Vec<(&Queued, DatabaseIndex)> = Vec::with_capacity(multi.queued.len());
     for queued in &multi.queued {

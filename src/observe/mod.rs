@@ -42,6 +42,14 @@ pub struct CommandEnd {
     pub fast: bool,
 }
 
+impl CommandEnd {
+    /// Whether it belongs into the slow log.
+    pub fn is_slow(&self, settings: &Settings) -> bool {
+        let limit_us = u64::try_from(settings.slowlog_log_slower_than);
+        self.loggable && limit_us.is_ok_and(|limit_us| self.duration_us >= limit_us)
+    }
+}
+
 /// Why writes are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -85,8 +93,7 @@ impl Observations {
     ) {
         self.stats.ended(end, settings.latency_tracking);
         client.last_command.store(end.command as u32, Ordering::Relaxed);
-        let slow = u64::try_from(settings.slowlog_log_slower_than);
-        if end.loggable && slow.is_ok_and(|limit_us| end.duration_us >= limit_us) {
+        if end.is_slow(settings) {
             self.log_slow(end, client, &words(), settings.slowlog_max_len);
         }
         let threshold_ms = settings.latency_monitor_threshold;
@@ -96,8 +103,9 @@ impl Observations {
         }
     }
 
+    /// Enters a command into the slow log, which then holds at most so many.
     #[cold]
-    fn log_slow(&self, end: &CommandEnd, client: &Client, args: &[&[u8]], most: usize) {
+    pub fn log_slow(&self, end: &CommandEnd, client: &Client, args: &[&[u8]], most: usize) {
         let entry = SlowEntry {
             id: 0,
             started_us: end.started_us,

@@ -98,8 +98,8 @@ fn many_stars_cost_no_more_than_the_product_of_the_lengths() {
 
 #[test]
 fn deep_patterns_do_not_exhaust_the_stack() {
-    let pattern = b"*a".repeat(500_000);
-    assert!(matches(&pattern, &b"a".repeat(500_000), false));
+    let pattern = [b"*a".repeat(1000), b"a".repeat(500_000)].concat();
+    assert!(matches(&pattern, &b"a".repeat(501_000), false));
 }
 
 #[test]
@@ -156,4 +156,11 @@ proptest! {
     fn any_bytes_are_a_pattern(pattern: Vec<u8>, text: Vec<u8>, nocase: bool) {
         let _ = matches(&pattern, &text, nocase);
     }
+}
+
+#[test]
+fn beyond_a_thousand_stars_nothing_matches_as_in_redis() {
+    let pattern = |stars: usize| b"*?".repeat(stars);
+    assert!(matches(&pattern(1000), &[b'a'; 2000], false));
+    assert!(!matches(&pattern(1001), &[b'a'; 2000], false));
 }

@@ -10,7 +10,7 @@ use crate::base::{ClientError, Error, Result, glob};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
-use crate::resp::{Reply, VerbatimFormat};
+use crate::resp::{Attributed, Reply, VerbatimFormat};
 use crate::types;
 
 /// The longest DEBUG SLEEP, in seconds.
@@ -99,6 +99,13 @@ fn protocol(args: &mut Args<'_>) -> Result<Outcome> {
         b"verbatim" => Reply::Verbatim { format: VerbatimFormat::Text, text: "This is a verbatim\nstring".into() },
         b"true" => Reply::Boolean(true),
         b"false" => Reply::Boolean(false),
+        b"attrib" => {
+            let popularity = Reply::Array(vec![Reply::Static("key:123"), Reply::Integer(90)]);
+            Reply::Attributed(Box::new(Attributed {
+                attributes: vec![(Reply::Static("key-popularity"), popularity)],
+                reply: Reply::Static("Some real reply following the attribute"),
+            }))
+        }
         b"bignum" => Reply::BigNumber("1234567999999999999999999999999999999".into()),
         _ => {
             return Err(Error::client(
