@@ -18,6 +18,9 @@ use crate::scripting::running::Kind;
 use crate::scripting::{Answer, Halt, Libraries, Script, ScriptFlags, Sha, Words};
 use crate::storage::Tier;
 
+/// Digits of a script's name.
+const SHA_DIGITS: usize = 40;
+
 /// What a transaction changes of function libraries.
 pub(super) const LIBRARIES: &str = "function libraries";
 
@@ -33,10 +36,14 @@ pub(super) fn eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Out
 }
 
 pub(super) fn evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
-    let sha = Sha::parse(args.next()?);
+    let none = || Error::client("NOSCRIPT No matching script. Please use EVAL.");
+    let name = args.next()?;
+    // What has not the length of a name is refused before the other arguments are looked at.
+    if name.len() != SHA_DIGITS {
+        return Err(none());
+    }
     let words = read_words(args, ClientError::NotInteger.into())?;
-    let script = sha.and_then(|sha| context.instance.scripts.cache.get(&sha));
-    let script = script.ok_or_else(|| Error::client("NOSCRIPT No matching script. Please use EVAL."))?;
+    let script = Sha::parse(name).and_then(|sha| context.instance.scripts.cache.get(&sha)).ok_or_else(none)?;
     run_script(context, &script, words, args)
 }
 
