@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ferrock::storage::budget::EngineBudget;
 use ferrock::storage::cache::RecordCache;
 use ferrock::storage::{
-    Change, CommitOptions, Compaction, Durability, Engine, Family, KeyRange, OpenOptions, RocksEngine, Tier, View, open,
+    Change, CommitOptions, Compaction, Durability, Engine, Family, KeyRange, OpenOptions, Tier, View, open,
 };
 
 #[global_allocator]
@@ -41,7 +41,7 @@ fn element(number: u64) -> Change {
     Change::Put { family: Family::Data, key: key.into(), value: Bytes::from_static(&[b'v'; 64]) }
 }
 
-fn filled(directory: &std::path::Path) -> Arc<RocksEngine> {
+fn filled(directory: &std::path::Path) -> Arc<dyn Engine> {
     let budget = EngineBudget { block_cache_bytes: 256 << 20, write_buffer_bytes: 384 << 20 };
     let engine = open(directory, &OpenOptions::new(budget)).expect("a new directory opens");
     let mut keys = Keys(0);
@@ -52,7 +52,7 @@ fn filled(directory: &std::path::Path) -> Arc<RocksEngine> {
 }
 
 /// Moves everything into table files and reads it once, into the block cache.
-fn settle(engine: &RocksEngine) {
+fn settle(engine: &dyn Engine) {
     engine.flush().expect("a flush");
     for family in [Family::Keys, Family::Data] {
         engine.compact(family, &KeyRange::default(), Compaction::Rewrite).expect("a compaction");
@@ -76,7 +76,7 @@ fn reads(criterion: &mut Criterion) {
     criterion.bench_function("get from a memtable", |bench| {
         bench.iter(|| engine.get(Family::Keys, &keys.next(), &MEMORY).expect("in memory"));
     });
-    settle(&engine);
+    settle(engine.as_ref());
     criterion.bench_function("get from the block cache", |bench| {
         bench.iter(|| engine.get(Family::Keys, &keys.next(), &MEMORY).expect("in memory"));
     });

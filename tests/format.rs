@@ -14,7 +14,7 @@ use std::path::Path;
 use ferrock::base::sip::sip13;
 use ferrock::encoding::key::{KeyspaceId, ObjectId, reclaim_keyspace_key, reclaim_object_key};
 use ferrock::storage::budget::EngineBudget;
-use ferrock::storage::{self, Engine, Family, KeyRange, OpenOptions, Tier, View};
+use ferrock::storage::{self, Family, KeyRange, OpenOptions, Tier, View};
 use support::{Protocol, Server, Target, quoting};
 
 const DOCUMENT: &str = include_str!("../docs/format.md");

@@ -176,7 +176,7 @@ fn memory() -> Vec<Parameter> {
 }
 
 fn files() -> Vec<Parameter> {
-    let log = "RocksDB's write-ahead log takes the place of the append-only file, always";
+    let log = "the write-ahead log takes the place of the append-only file, always";
     let snapshots = "every write is on disk already; snapshots are made when SAVE or BGSAVE asks";
     let log = group(
         Section::Persistence,

@@ -2,7 +2,8 @@
 //! key means.
 //!
 //! - [`Engine`]: what the layers above may ask of a store. `rocks/` is its RocksDB
-//!   implementation and the only place that names rocksdb.
+//!   implementation and the only place that names rocksdb; `writeback/` puts a write-ahead log and a
+//!   table of dirty entries in front of it, which is what a server opens.
 //! - `memory.rs`: an implementation without a disk, for tests of the layers above.
 //! - `cache.rs`: the hot record cache in front of the engine.
 //! - `pool.rs`: the I/O pool, where what would wait goes.
@@ -21,13 +22,15 @@ pub mod lock;
 pub mod memory;
 pub mod pool;
 mod rocks;
+mod writeback;
 
 use bytes::Bytes;
 use std::sync::Arc;
 
 use crate::base::Result;
 
-pub use rocks::{OpenOptions, Recovery, RocksEngine, open};
+pub use rocks::{OpenOptions, Recovery};
+pub use writeback::open;
 
 /// The column families. Their names are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,7 +146,7 @@ pub trait Cursor: Send {
 }
 
 /// One change in a batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     Put {
         family: Family,
@@ -196,6 +199,8 @@ pub struct EngineFigures {
     pub live_bytes: u64,
     /// Bytes of all memtables.
     pub memtable_bytes: u64,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
     /// Bytes in use and capacity of the block cache.
     pub block_cache_bytes: u64,
     pub block_cache_capacity_bytes: u64,

@@ -198,7 +198,7 @@ fn persistence(report: &Report<'_>, out: &mut String) {
     field(out, "aof_last_write_status", if sync.failure.is_some() { "err" } else { "ok" });
     field(out, "wal_synced_sequence", sync.synced_sequence);
     field(out, "wal_latest_sequence", sequence);
-    field(out, "wal_unsynced_commits", sequence.saturating_sub(sync.synced_sequence));
+    field(out, "wal_unsynced_bytes", sequence.saturating_sub(sync.synced_sequence));
     field(out, "wal_syncs", sync.syncs);
     field(out, "wal_last_sync_ms", sync.last_sync_ms);
     field(out, "wal_last_sync_usec", sync.last_sync_us);

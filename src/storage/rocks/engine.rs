@@ -44,14 +44,18 @@ pub struct RocksEngine {
     reads: PointReads,
     writes: Writes,
     refusing: Refusal,
+    /// Makes [`RocksEngine::apply`] fail.
+    #[cfg(test)]
+    pub refuses_unlogged: AtomicBool,
     /// Last, so that the directory is let go of behind the database.
     _lock: Option<DirectoryLock>,
 }
 
-/// Prepared write options, by whether a commit may wait.
+/// Prepared write options: by whether a commit may wait, and for what is in another log.
 struct Writes {
     waiting: WriteOptions,
     hasty: WriteOptions,
+    unlogged: WriteOptions,
 }
 
 /// Whether writes are refused for good, and why.
@@ -89,10 +93,33 @@ impl RocksEngine {
             database,
             tuning,
             reads: PointReads::default(),
-            writes: Writes { waiting: WriteOptions::new(true), hasty: WriteOptions::new(false) },
+            writes: Writes {
+                waiting: WriteOptions::new(true),
+                hasty: WriteOptions::new(false),
+                unlogged: WriteOptions::unlogged(),
+            },
             refusing: Refusal::default(),
+            #[cfg(test)]
+            refuses_unlogged: AtomicBool::default(),
             _lock: lock,
         }
+    }
+
+    /// Applies changes without RocksDB's log: they are in another. Waits for as long as RocksDB wants.
+    ///
+    /// # Errors
+    /// When RocksDB refuses writes; a batch is applied as a whole or not at all.
+    pub fn apply(&self, changes: &[Change]) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        #[cfg(test)]
+        if self.refuses_unlogged.load(Ordering::Relaxed) {
+            return Err(Error::Storage("refused by a test".into()));
+        }
+        let mut batch = Batch::new();
+        fill(&mut batch, &self.database, changes);
+        batch.write(&self.database, &self.writes.unlogged).map_err(failure::of_write)
     }
 
     /// Refuses writes for good after a failed fsync; hands the error on.

@@ -40,6 +40,7 @@ const TICKERS: [(&str, Ticker); 24] = [
 pub(super) fn of(database: &Database, tuning: &Tuning) -> EngineFigures {
     EngineFigures {
         live_bytes: sum(database, "rocksdb.live-sst-files-size"),
+        wal_bytes: 0,
         memtable_bytes: tuning.memtable_bytes(),
         block_cache_bytes: tuning.block_cache_bytes(),
         block_cache_capacity_bytes: one(database, "rocksdb.block-cache-capacity"),

@@ -25,6 +25,14 @@ impl WriteOptions {
             Self(raw)
         }
     }
+
+    /// Past the write-ahead log.
+    pub(in crate::storage::rocks) fn unlogged() -> Self {
+        let options = Self::new(true);
+        // SAFETY: a setter on what is live and ours.
+        unsafe { sys::rocksdb_writeoptions_disable_WAL(options.0.as_ptr(), 1) };
+        options
+    }
 }
 
 impl Drop for WriteOptions {

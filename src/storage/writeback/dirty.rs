@@ -1,0 +1,237 @@
+//! What is in the write-ahead log but not in RocksDB yet, by key: the newest value each. A key that
+//! is written again and again reaches RocksDB once a drain, not once a write.
+//!
+//! A drain takes the `fresh` entries of a family as `draining`, writes those to RocksDB and
+//! then forgets them; reads look at `fresh`, then `draining`, then RocksDB, so at no moment is an
+//! entry nowhere. One drain at a time, which is up to the caller.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use crate::storage::{Change, Family};
+
+/// Places for the entries of a family, so that threads seldom meet.
+const SHARDS: usize = 64;
+const _: () = assert!(SHARDS.is_power_of_two());
+
+/// What an entry costs around key and value: its slot in a table that is about two thirds full, and the
+/// headers of two allocations.
+const OVERHEAD_BYTES: usize = 176;
+
+/// The value that a key has got; `None` if it was deleted.
+pub(super) type Value = Option<Bytes>;
+
+type Table = HashMap<Bytes, Value, RandomState>;
+
+#[derive(Default)]
+struct Shard {
+    fresh: Table,
+    draining: Table,
+}
+
+/// The entries of one family.
+struct Part {
+    shards: Box<[Mutex<Shard>]>,
+    /// Of both tables. An upper bound: a key may be in both.
+    entries: AtomicUsize,
+}
+
+/// The entries of all families.
+pub(super) struct Dirty {
+    parts: [Part; Family::ALL.len()],
+    hasher: RandomState,
+    bytes: AtomicUsize,
+}
+
+impl Dirty {
+    pub(super) fn new() -> Self {
+        let hasher = RandomState::default();
+        let table = || Table::with_hasher(hasher.clone());
+        let shard = || Mutex::new(Shard { fresh: table(), draining: table() });
+        let part = || Part { shards: (0..SHARDS).map(|_| shard()).collect(), entries: AtomicUsize::new(0) };
+        Self { parts: Family::ALL.map(|_| part()), hasher, bytes: AtomicUsize::new(0) }
+    }
+
+    /// Bytes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many entries of a family are not in RocksDB yet; none are if it is 0.
+    pub(super) fn entries(&self, family: Family) -> usize {
+        self.parts[family as usize].entries.load(Ordering::Acquire)
+    }
+
+    fn shard(&self, family: Family, key: &[u8]) -> &Mutex<Shard> {
+        // The tables use the low bits of the same hash for their slots and the top seven for tags.
+        let hash = self.hasher.hash_one(key);
+        &self.parts[family as usize].shards[(hash >> 32) as usize & (SHARDS - 1)]
+    }
+
+    /// The value of a key, if it is not in RocksDB yet.
+    pub(super) fn get(&self, family: Family, key: &[u8]) -> Option<Value> {
+        if self.entries(family) == 0 {
+            return None;
+        }
+        let shard = self.shard(family, key).lock();
+        shard.fresh.get(key).or_else(|| shard.draining.get(key)).cloned()
+    }
+
+    /// Takes over the puts and deletions of a commit.
+    pub(super) fn insert(&self, changes: Vec<Change>) {
+        let (mut more, mut less) = (0, 0);
+        for change in changes {
+            let (family, key, value) = match change {
+                Change::Put { family, key, value } => (family, key, Some(value)),
+                Change::Delete { family, key } => (family, key, None),
+                Change::DeleteRange { .. } => continue,
+            };
+            let added = key.len() + OVERHEAD_BYTES;
+            more += value.as_ref().map_or(0, Bytes::len);
+            // Counted first: nobody may find it in the table and think that there is none.
+            let entries = &self.parts[family as usize].entries;
+            entries.fetch_add(1, Ordering::AcqRel);
+            let former = self.shard(family, &key).lock().fresh.insert(key, value);
+            match former {
+                None => more += added,
+                Some(former) => {
+                    less += former.as_ref().map_or(0, Bytes::len);
+                    entries.fetch_sub(1, Ordering::AcqRel);
+                }
+            }
+        }
+        if more >= less {
+            self.bytes.fetch_add(more - less, Ordering::Relaxed);
+        } else {
+            self.bytes.fetch_sub(less - more, Ordering::Relaxed);
+        }
+    }
+
+    /// What is fresh becomes what is draining, unless a drain before has failed: then its entries stay.
+    pub(super) fn begin_drain(&self, family: Family) {
+        if self.entries(family) == 0 {
+            return;
+        }
+        for shard in &self.parts[family as usize].shards {
+            let mut shard = shard.lock();
+            let shard = &mut *shard;
+            if shard.draining.is_empty() {
+                std::mem::swap(&mut shard.fresh, &mut shard.draining);
+            }
+        }
+    }
+
+    /// The entries that are draining, in the order of their keys.
+    pub(super) fn draining(&self, family: Family) -> Vec<(Bytes, Value)> {
+        let mut all = Vec::new();
+        if self.entries(family) > 0 {
+            for shard in &self.parts[family as usize].shards {
+                let shard = shard.lock();
+                all.extend(shard.draining.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
+            all.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        }
+        all
+    }
+
+    /// The entries that no drain has taken yet, in no order.
+    pub(super) fn fresh(&self, family: Family) -> Vec<(Bytes, Value)> {
+        let mut all = Vec::new();
+        for shard in &self.parts[family as usize].shards {
+            let shard = shard.lock();
+            all.extend(shard.fresh.iter().map(|(key, value)| (key.clone(), value.clone())));
+        }
+        all
+    }
+
+    /// What was draining is in RocksDB.
+    pub(super) fn end_drain(&self, family: Family) {
+        let part = &self.parts[family as usize];
+        for shard in &part.shards {
+            let mut shard = shard.lock();
+            let entries = shard.draining.len();
+            if entries == 0 {
+                continue;
+            }
+            let bytes =
+                |(key, value): (&Bytes, &Value)| key.len() + OVERHEAD_BYTES + value.as_ref().map_or(0, Bytes::len);
+            let bytes: usize = shard.draining.iter().map(bytes).sum();
+            // The table is kept for its room, but not if that is far more than was needed of late.
+            if shard.draining.capacity() > 4 * entries.max(64) {
+                shard.draining = Table::with_hasher(self.hasher.clone());
+            } else {
+                shard.draining.clear();
+            }
+            part.entries.fetch_sub(entries, Ordering::AcqRel);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, value: &str) -> Change {
+        Change::Put {
+            family: Family::Keys,
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+        }
+    }
+
+    fn delete(key: &str) -> Change {
+        Change::Delete { family: Family::Keys, key: Bytes::copy_from_slice(key.as_bytes()) }
+    }
+
+    fn get(dirty: &Dirty, key: &str) -> Option<Value> {
+        dirty.get(Family::Keys, key.as_bytes())
+    }
+
+    #[test]
+    fn the_newest_value_counts_and_nothing_is_lost_in_a_drain() {
+        let dirty = Dirty::new();
+        dirty.insert(vec![put("a", "1"), put("b", "1"), put("a", "two"), delete("c")]);
+        assert_eq!(get(&dirty, "a"), Some(Some("two".into())));
+        assert_eq!(get(&dirty, "c"), Some(None));
+        assert_eq!(get(&dirty, "d"), None);
+        assert_eq!(dirty.get(Family::Data, b"a"), None);
+        assert_eq!(dirty.entries(Family::Keys), 3);
+        dirty.begin_drain(Family::Keys);
+        dirty.insert(vec![put("b", "2")]);
+        assert_eq!(get(&dirty, "a"), Some(Some("two".into())));
+        assert_eq!(get(&dirty, "b"), Some(Some("2".into())));
+        let names = |dirty: &Dirty| dirty.draining(Family::Keys).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(names(&dirty), ["a", "b", "c"]);
+        // A drain that failed: the next one is about the same entries.
+        dirty.begin_drain(Family::Keys);
+        assert_eq!(names(&dirty), ["a", "b", "c"]);
+        dirty.end_drain(Family::Keys);
+        assert_eq!(get(&dirty, "a"), None);
+        assert_eq!(get(&dirty, "b"), Some(Some("2".into())));
+        assert_eq!(dirty.entries(Family::Keys), 1);
+    }
+
+    #[test]
+    fn bytes_and_entries_come_to_nothing_when_all_is_drained() {
+        let dirty = Dirty::new();
+        for round in 0..5 {
+            dirty.insert((0..200).map(|key| put(&key.to_string(), &"x".repeat(round * 10))).collect());
+            dirty.insert((0..50).map(|key| delete(&key.to_string())).collect());
+            assert!(dirty.bytes() >= 200 * OVERHEAD_BYTES);
+            if round % 2 == 1 {
+                dirty.begin_drain(Family::Keys);
+            }
+        }
+        for _ in 0..2 {
+            dirty.begin_drain(Family::Keys);
+            dirty.end_drain(Family::Keys);
+        }
+        assert_eq!((dirty.bytes(), dirty.entries(Family::Keys)), (0, 0));
+    }
+}
