@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::databases::DatabaseIndex;
 use super::store::{KeyCount, Store};
-use super::tx::{Before, Deadlines, Pending, Tx, Use};
+use super::tx::{Before, Deadlines, Outline, Pending, Tx, Use};
 use crate::base::{Error, Result};
 use crate::encoding::key::{
     KeyspaceId, Lapsing, ObjectId, expiry_key, reclaim_keyspace_key, reclaim_object_key, split_record_key,
@@ -113,7 +113,10 @@ impl Tx {
                 }
             }
             match pending.after {
-                Some(record) => store.cache.insert(key, record),
+                Some(record) => match &pending.cached {
+                    Some(former) => store.cache.replace(&key, former, record),
+                    None => store.cache.insert(key, record),
+                },
                 None => store.cache.remove(&key),
             }
         }
@@ -156,7 +159,7 @@ fn record_changes(key: &Bytes, pending: &Pending, changes: &mut Vec<Change>) {
         Before::Present { deadlines, object } => (deadlines, object),
         Before::Absent | Before::Unknown => (Deadlines::default(), None),
     };
-    let (new_deadlines, new_object) = outline(pending.after.as_ref());
+    let (new_deadlines, new_object) = pending.outline;
     match &pending.after {
         Some(record) => changes.push(Change::Put { family: Family::Keys, key: key.clone(), value: record.clone() }),
         None if matches!(pending.before, Before::Absent) => {}
@@ -186,7 +189,7 @@ fn index_changes(key: &Bytes, what: Lapsing, old_ms: Option<u64>, new_ms: Option
 }
 
 /// Deadlines and object of an encoded record of ours.
-fn outline(record: Option<&Bytes>) -> (Deadlines, Option<ObjectId>) {
+pub(super) fn outline(record: Option<&Bytes>) -> Outline {
     match record.map(Record::decode) {
         Some(Ok(record)) => (Deadlines::of(&record), record.object()),
         _ => (Deadlines::default(), None),
@@ -239,7 +242,7 @@ impl Store {
             }
             (Before::Absent, false) | (Before::Present { .. }, true) => {}
         }
-        let Deadlines { key_ms, element_ms } = outline(pending.after.as_ref()).0;
+        let Deadlines { key_ms, element_ms } = pending.outline.0;
         let had_deadline = matches!(&pending.before, Before::Present { deadlines, .. } if deadlines.key_ms.is_some());
         match (had_deadline, key_ms.is_some()) {
             (false, true) => {

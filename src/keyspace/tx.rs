@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
+use super::commit::outline;
 use super::databases::DatabaseIndex;
 use super::events::{Class, Commit, Event, Fact, Look, Message, Told, Touched};
 use super::key::Key;
@@ -23,6 +24,7 @@ use super::store::{FrozenGuard, Store};
 use crate::base::{ClientError, Error, Result};
 use crate::encoding::key::{KeyspaceId, ObjectId};
 use crate::encoding::record::{Encoding, Record, Type};
+use crate::storage::cache::Entry;
 use crate::storage::{Change, Family, Tier, View};
 
 /// What is known about a key before this transaction.
@@ -59,7 +61,34 @@ pub(super) struct Pending {
     pub before: Before,
     /// The encoded record; `None` deletes the key.
     pub after: Option<Bytes>,
+    /// Of `after`.
+    pub outline: Outline,
+    /// The entry of the cache that was found under the lock, if there was one.
+    pub cached: Option<Entry>,
     pub db: DatabaseIndex,
+}
+
+/// What of a record stands in other places too.
+pub(super) type Outline = (Deadlines, Option<ObjectId>);
+
+/// The entry of the cache that was found last under its key's lock, so that a command that reads a
+/// record and writes it looks it up once.
+#[derive(Default)]
+struct Seen {
+    key: Vec<u8>,
+    entry: Option<Entry>,
+}
+
+impl Seen {
+    fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entry.as_ref().filter(|_| self.key == key.stored())
+    }
+
+    fn set(&mut self, key: &Key, entry: Entry) {
+        self.key.clear();
+        self.key.extend_from_slice(key.stored());
+        self.entry = Some(entry);
+    }
 }
 
 /// What an overwrite could learn about a key without reading the disk.
@@ -131,6 +160,7 @@ pub struct Tx {
     pub(super) parts_written: u64,
     observed: SmallVec<[(Stripe, u32); 4]>,
     pub(super) reads: u32,
+    seen: Seen,
     lapsed: Vec<(DatabaseIndex, Bytes)>,
     wanted_events: Class,
     wants_touched: bool,
@@ -160,6 +190,7 @@ impl Tx {
             parts_written: 0,
             observed: SmallVec::new(),
             reads: 0,
+            seen: Seen::default(),
             lapsed: Vec::new(),
             wanted_events: Class::empty(),
             wants_touched: false,
@@ -298,9 +329,16 @@ impl Tx {
             let value = self.store.engine.get(Family::Keys, key.stored(), &self.view)?;
             return decode(key, value.as_ref());
         }
+        if let Some(entry) = self.seen.get(key) {
+            return decode(key, Some(&entry.record()));
+        }
         let version = self.observe(key.stripe());
         if let Some(entry) = self.store.cache.get(key.stored()) {
-            return decode(key, Some(&entry.record));
+            let record = entry.record();
+            if self.locks.holds(key.stripe()) {
+                self.seen.set(key, entry);
+            }
+            return decode(key, Some(&record));
         }
         let value = self.store.engine.get(Family::Keys, key.stored(), &self.view)?;
         let record = decode(key, value.as_ref())?;
@@ -363,7 +401,7 @@ impl Tx {
         if let Some(object) = current_object.filter(|object| Some(*object) != kept) {
             self.reclaims.push(object);
         }
-        self.set_pending(key, Pending { before, after, db: key.db });
+        self.set_pending(key, before, after);
         Ok(())
     }
 
@@ -372,7 +410,9 @@ impl Tx {
         self.uses.push((key.to_bytes(), of_late));
     }
 
-    fn set_pending(&mut self, key: &Key, pending: Pending) {
+    fn set_pending(&mut self, key: &Key, before: Before, after: Option<Bytes>) {
+        let outline = outline(after.as_ref());
+        let pending = Pending { before, after, outline, cached: self.seen.get(key).cloned(), db: key.db };
         let stored = key.to_bytes();
         let previous = self.records.insert(stored.clone(), pending);
         self.undo.push(Undo::Record(stored, previous));
@@ -385,7 +425,7 @@ impl Tx {
     pub fn move_record(&mut self, from: &Key, to: &Key, record: &Record) -> Result<()> {
         let (before, _) = self.before(from)?;
         self.write_record(to, Some(record.encode()), record.object())?;
-        self.set_pending(from, Pending { before, after: None, db: from.db });
+        self.set_pending(from, before, None);
         Ok(())
     }
 
@@ -633,6 +673,7 @@ impl Tx {
         self.commit.replaced.clear();
         self.uses.clear();
         self.undo.clear();
+        self.seen.entry = None;
     }
 
     /// Forgets everything, locks included.

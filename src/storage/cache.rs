@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -122,9 +123,17 @@ fn faded(bits: u64, now: u32, rules: FrequencyRules) -> u8 {
 /// A cached record.
 #[derive(Debug)]
 pub struct Cached {
-    /// The record as the engine stores it.
-    pub record: Bytes,
+    record: Mutex<Bytes>,
+    /// How many bytes the record has, whichever it is: what the entry weighs never changes.
+    length: usize,
     pub access: Access,
+}
+
+impl Cached {
+    /// The record as the engine stores it.
+    pub fn record(&self) -> Bytes {
+        self.record.lock().clone()
+    }
 }
 
 /// A cached record as the cache hands it out: cheap to clone, alive though evicted.
@@ -135,7 +144,7 @@ struct Weight;
 
 impl Weighter<Box<[u8]>, Entry> for Weight {
     fn weight(&self, key: &Box<[u8]>, entry: &Entry) -> u64 {
-        key.len() as u64 + entry.record.len() as u64 + OVERHEAD_BYTES
+        key.len() as u64 + entry.length as u64 + OVERHEAD_BYTES
     }
 }
 
@@ -189,12 +198,28 @@ impl RecordCache {
     /// Puts a record in, in place of the one that was there, whose access it takes over. See
     /// the head on who may.
     pub fn insert(&self, key: impl AsRef<[u8]>, record: Bytes) {
-        let key = key.as_ref();
+        let former = self.entries.peek(key.as_ref());
+        self.put(key.as_ref(), record, former.as_deref());
+    }
+
+    /// The same where `former` is the entry that was found under the key's lock, which is still
+    /// held. A record of the same length takes its place in the entry, which costs no look-up; if the
+    /// entry was evicted meanwhile, it is as if the new one had been.
+    pub fn replace(&self, key: &[u8], former: &Cached, record: Bytes) {
+        if former.length == record.len() {
+            *former.record.lock() = record;
+        } else {
+            self.put(key, record, Some(former));
+        }
+    }
+
+    fn put(&self, key: &[u8], record: Bytes, former: Option<&Cached>) {
         let access = Access::new(clock_seconds());
-        if let Some(former) = self.entries.peek(key) {
+        if let Some(former) = former {
             access.inherit(&former.access);
         }
-        self.entries.insert(key.into(), Arc::new(Cached { record, access }));
+        let entry = Cached { length: record.len(), record: Mutex::new(record), access };
+        self.entries.insert(key.into(), Arc::new(entry));
     }
 
     pub fn remove(&self, key: &[u8]) {
@@ -272,7 +297,7 @@ mod tests {
         let cache = RecordCache::new(1 << 20);
         cache.insert(b"a", Bytes::from_static(b"1"));
         cache.insert(b"a", Bytes::from_static(b"2"));
-        assert_eq!(cache.get(b"a").unwrap().record, "2");
+        assert_eq!(cache.get(b"a").unwrap().record(), "2");
         assert!(cache.get(b"b").is_none());
         assert!(cache.peek(b"c").is_none());
         cache.remove(b"a");
@@ -311,7 +336,7 @@ mod tests {
         cache.get(b"a").unwrap().access.touch(now + 100, 0.0, RULES);
         cache.insert(b"a", Bytes::from_static(b"new"));
         let entry = cache.peek(b"a").unwrap();
-        assert_eq!((&entry.record[..], entry.access.idle_seconds(now + 100)), (&b"new"[..], 0));
+        assert_eq!((&entry.record()[..], entry.access.idle_seconds(now + 100)), (&b"new"[..], 0));
     }
 
     #[test]
