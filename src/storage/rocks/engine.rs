@@ -122,6 +122,25 @@ impl RocksEngine {
         batch.write(&self.database, &self.writes.unlogged).map_err(failure::of_write)
     }
 
+    /// The same for values of keys of one family; `None` deletes one.
+    ///
+    /// # Errors
+    /// As [`RocksEngine::apply`].
+    pub fn apply_points(&self, family: Family, points: &[(&Bytes, &Option<Bytes>)]) -> Result<()> {
+        #[cfg(test)]
+        if self.refuses_unlogged.load(Ordering::Relaxed) {
+            return Err(Error::Storage("refused by a test".into()));
+        }
+        let mut batch = Batch::new();
+        for (key, value) in points {
+            match value {
+                Some(value) => batch.put(&self.database, family, key, value),
+                None => batch.delete(&self.database, family, key),
+            }
+        }
+        batch.write(&self.database, &self.writes.unlogged).map_err(failure::of_write)
+    }
+
     /// Refuses writes for good after a failed fsync; hands the error on.
     fn poison(&self, text: String) -> Error {
         let why = format!(

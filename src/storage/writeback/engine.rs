@@ -31,6 +31,10 @@ const MB: u64 = 1 << 20;
 /// As many entries may be given to RocksDB on a network thread, for a cursor that is wanted there.
 const HASTY_ENTRIES: usize = 128;
 
+/// So many entries of a family are given to RocksDB without delay: who wants to walk it should not have to
+/// wait for more.
+const MANY_ENTRIES: usize = 128 << 10;
+
 /// A batch for RocksDB.
 const BATCH_ENTRIES: usize = 4096;
 
@@ -112,23 +116,14 @@ fn drain_all(rocks: &RocksEngine, dirty: &Dirty) -> Result<()> {
 
 /// Gives the draining entries of a family to RocksDB.
 fn give(rocks: &RocksEngine, dirty: &Dirty, family: Family) -> Result<()> {
-    let entries = dirty.draining(family);
-    let mut entries = entries.into_iter().map(|(key, value)| match value {
-        Some(value) => Change::Put { family, key, value },
-        None => Change::Delete { family, key },
-    });
-    let mut given = false;
-    loop {
-        let batch: Vec<Change> = entries.by_ref().take(BATCH_ENTRIES).collect();
-        if batch.is_empty() {
-            break;
-        }
-        rocks.apply(&batch)?;
-        given = true;
+    if dirty.entries(family) == 0 {
+        return Ok(());
     }
-    if given {
-        dirty.end_drain(family);
+    let draining = dirty.draining(family);
+    for batch in draining.sorted().chunks(BATCH_ENTRIES) {
+        rocks.apply_points(family, batch)?;
     }
+    dirty.end_drain(family);
     Ok(())
 }
 
@@ -147,6 +142,7 @@ impl Shared {
     /// Whether it is time for the drainer.
     pub(super) fn is_filling(&self) -> bool {
         self.dirty.bytes() as u64 > self.limit_bytes.load(Ordering::Relaxed) / 2
+            || self.dirty.most_entries() > MANY_ENTRIES
     }
 
     /// Whether the newest file of the log has grown enough.
@@ -186,8 +182,9 @@ impl Shared {
 
     /// What RocksDB has not got of a family. Only for whoever holds the drain.
     fn layer(&self, family: Family) -> Layer {
-        let older = self.dirty.draining(family);
-        Layer::of(older.into_iter().chain(self.dirty.fresh(family)))
+        let draining = self.dirty.draining(family);
+        let older = draining.sorted().into_iter().map(|(key, value)| (key.clone(), value.clone()));
+        Layer::of(older.chain(self.dirty.fresh(family)))
     }
 
     /// Closes the log's file and makes RocksDB keep all of it on its own; then the file goes.

@@ -13,7 +13,7 @@ use crate::base::{Error, Result};
 
 /// Entries reach RocksDB after about this time, however few there are: until then those that are
 /// written again cost nothing more, and cursors find little to give to it.
-const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
+const DRAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long until something that failed is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
