@@ -15,6 +15,9 @@ use crate::base::{Error, Result};
 /// written again cost nothing more, and cursors find little to give to it.
 const DRAIN_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What the drainer gives up of its share of a core.
+const DRAIN_NICENESS: i32 = 5;
+
 /// How long until something that failed is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -129,6 +132,8 @@ impl Drop for Keeper {
 
 /// Gives the table's entries to RocksDB, when there are many or from time to time.
 fn drain(shared: &Shared) {
+    // Where cores are short, requests come first. Should it fall behind, commits wait for it.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), DRAIN_NICENESS);
     let mut last = Instant::now();
     let mut next = last + DRAIN_INTERVAL;
     let mut heard = 0;

@@ -1,5 +1,5 @@
-//! The write-ahead log of a running server: commits go in at the end of the newest file, one
-//! write(2) each. Files that RocksDB has all of on the disk go.
+//! The write-ahead log of a running server: commits go in at the end of the newest file, each by a copy into
+//! the kernel's page cache (`window.rs`) or a write(2). Files that RocksDB has all of on the disk go.
 //!
 //! A commit is acknowledged when its frame is in the kernel's hands. What a failed write left of a
 //! frame is cut off before anything else is written; if even that fails, the log is closed for good.
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::frame::{self, HEADER_BYTES, Header};
 use super::segment;
+use super::window::{WINDOW_BYTES, Window};
 use crate::base::{Error, Result};
 use crate::storage::Change;
 
@@ -52,6 +53,10 @@ struct Newest {
     start: u64,
     /// Where the next frame goes, in the file.
     end: u64,
+    /// Where frames are copied to.
+    window: Option<Window>,
+    /// Whether the file system lets files be written by mapping them.
+    maps: bool,
     /// Older files, not all of which may have been synced.
     older: Vec<Older>,
 }
@@ -92,6 +97,8 @@ impl Log {
             file: Arc::new(file),
             start: position,
             end: segment::HEAD_BYTES as u64,
+            window: None,
+            maps: true,
             older: older.collect(),
         };
         Ok(Self {
@@ -156,6 +163,7 @@ impl Log {
     pub(super) fn append(&self, frame: &mut Frame) -> Result<()> {
         self.check()?;
         let mut newest = self.newest.lock();
+        let newest = &mut *newest;
         let position = newest.start + newest.end - segment::HEAD_BYTES as u64;
         let header = Header {
             length: frame.length,
@@ -164,8 +172,9 @@ impl Log {
             synced: self.synced.load(Ordering::Acquire),
         };
         frame.buffer[..HEADER_BYTES].copy_from_slice(&header.encode());
-        if let Err(error) = self.write(&newest, frame.buffer) {
+        if let Err(error) = self.put(newest, frame.buffer) {
             let path = segment::path(&self.directory, newest.number);
+            newest.window = None;
             if let Err(cut) = newest.file.set_len(newest.end) {
                 self.refuse(format!("a write to {} failed ({error}) and cannot be undone: {cut}", path.display()));
             }
@@ -176,11 +185,23 @@ impl Log {
         Ok(())
     }
 
-    fn write(&self, newest: &Newest, frame: &[u8]) -> io::Result<()> {
+    /// Copies a frame into the window, or writes it.
+    fn put(&self, newest: &mut Newest, frame: &[u8]) -> io::Result<()> {
         #[cfg(test)]
         if self.is_full.load(Ordering::Relaxed) {
             newest.file.write_all_at(&frame[..frame.len() / 2], newest.end)?;
             return Err(ErrorKind::StorageFull.into());
+        }
+        if newest.maps && frame.len() as u64 <= WINDOW_BYTES / 4 {
+            if newest.window.as_ref().is_none_or(|window| window.room(newest.end) < frame.len()) {
+                newest.window = None;
+                newest.window = Window::open(&newest.file, newest.end)?;
+                newest.maps = newest.window.is_some();
+            }
+            if let Some(window) = &mut newest.window {
+                window.write(frame, newest.end);
+                return Ok(());
+            }
         }
         newest.file.write_all_at(frame, newest.end)
     }
@@ -239,6 +260,9 @@ impl Log {
         let start = newest.start + newest.end - segment::HEAD_BYTES as u64;
         let file = segment::create(&self.directory, number, start)?;
         let former = std::mem::replace(&mut newest.file, Arc::new(file));
+        newest.window = None;
+        // What was reserved and not used; if it stays, it holds nothing.
+        let _ = former.set_len(newest.end);
         let older = Older { number: newest.number, bytes: newest.end, unsynced: Some(former) };
         newest.older.push(older);
         newest.number = number;

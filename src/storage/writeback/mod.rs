@@ -1,10 +1,11 @@
 //! The engine of a server: RocksDB behind a write-ahead log and a table of dirty entries of our own.
 //!
-//! A commit goes into the log (one write(2)) and into the table, and is acknowledged; RocksDB hears of
+//! A commit goes into the log (one copy) and into the table, and is acknowledged; RocksDB hears of
 //! it later, in sorted batches, and once for a key that was written many times. That takes the
 //! search of RocksDB's memtable, most of a small write's cost, off the path of a request.
 //!
-//! - `frame.rs`: a commit in the log; `segment.rs`: the log's files; `log.rs`: writing and syncing it.
+//! - `frame.rs`: a commit in the log; `segment.rs`: the log's files; `log.rs`, `window.rs`: writing and
+//!   syncing it.
 //! - `dirty.rs`: what is in the log and not in RocksDB.
 //! - `engine.rs`: the [`Engine`](crate::storage::Engine) trait over all three; `keeper.rs`: its threads, which drain the table
 //!   and give files of the log back.
@@ -31,6 +32,7 @@ mod recovery;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::path::Path;
 use std::sync::Arc;

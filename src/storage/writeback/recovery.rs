@@ -163,13 +163,15 @@ fn is_trace_of_a_crash(directory: &Path, numbers: &[u64], broken: &Break) -> Res
     let path = segment::path(directory, numbers[broken.file]);
     let bytes = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;
     let rest = bytes.get(broken.at as usize..).unwrap_or_default();
-    Ok(is_cut_off(rest) || has_unwritten_sector(rest, broken.at))
+    Ok(is_incomplete(rest) || has_unwritten_sector(rest, broken.at))
 }
 
-/// Whether the file ends before the frame does.
-fn is_cut_off(rest: &[u8]) -> bool {
+/// Whether the frame was not completed, or the file ends before it does.
+fn is_incomplete(rest: &[u8]) -> bool {
     match rest.first_chunk::<HEADER_BYTES>() {
         None => true,
+        // Headers are written last.
+        Some(stored) if stored.iter().all(|byte| *byte == 0) => true,
         Some(stored) => super::frame::Header::decode(stored)
             .is_some_and(|header| u64::from(header.length) > (rest.len() - HEADER_BYTES) as u64),
     }
@@ -178,17 +180,17 @@ fn is_cut_off(rest: &[u8]) -> bool {
 /// Whether a sector of the frame holds nothing but zeros; `at` is where the frame begins in its file.
 fn has_unwritten_sector(rest: &[u8], at: u64) -> bool {
     let header = rest.first_chunk().and_then(super::frame::Header::decode);
-    let length = header.map_or(rest.len(), |header| HEADER_BYTES + header.length as usize);
-    let frame = &rest[..length.min(rest.len())];
+    // Without a header, all that is known of the frame is where that should be.
+    let length = header.map_or(HEADER_BYTES, |header| HEADER_BYTES + header.length as usize).min(rest.len());
     let mut begin = 0;
-    while begin < frame.len() {
-        let end = ((at + begin as u64) / SECTOR_BYTES + 1) * SECTOR_BYTES - at;
-        let end = (end as usize).min(frame.len());
+    while begin < length {
+        let next = (((at + begin as u64) / SECTOR_BYTES + 1) * SECTOR_BYTES - at) as usize;
+        let end = if header.is_some() { next.min(length) } else { next.min(rest.len()) };
         // What is left of the sector of the frame before says little, unless there is much of it.
-        if end - begin >= HEADER_BYTES && frame[begin..end].iter().all(|byte| *byte == 0) {
+        if end - begin >= HEADER_BYTES && rest[begin..end].iter().all(|byte| *byte == 0) {
             return true;
         }
-        begin = end;
+        begin = next;
     }
     false
 }

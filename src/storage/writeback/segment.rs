@@ -1,7 +1,7 @@
 //! The files of the write-ahead log. Each is a header and frames, one behind the other:
 //!
 //! ```text
-//! ferrock-0000000001.wal
+//! ferrock-0000000001.wal, then zeros, for space is reserved before it is used
 //! 0            8         12       20      28    32
 //! +------------+---------+--------+-------+-----+--------+--------+---
 //! | magic      | version | number | start | crc | frame  | frame  | …
@@ -138,10 +138,15 @@ impl Reader {
         }
         let broken = |what: &str| Ok(Read::Broken(format!("{} at byte {}", what, self.at)));
         let mut stored = [0; frame::HEADER_BYTES];
-        if left < stored.len() as u64 {
+        let begin = stored.len().min(left as usize);
+        self.read(&mut stored[..begin], self.at)?;
+        if stored.iter().all(|byte| *byte == 0) {
+            // Space that was reserved and never used, unless something comes behind it.
+            return if self.is_blank()? { Ok(Read::End) } else { broken("a frame was never completed") };
+        }
+        if begin < stored.len() {
             return broken("a frame is cut off");
         }
-        self.read(&mut stored, self.at)?;
         let Some(header) = Header::decode(&stored) else { return broken("the header of a frame is damaged") };
         if header.position != self.position {
             return broken("a frame is not where it was written");
@@ -157,6 +162,21 @@ impl Reader {
         self.position = header.end();
         self.at += self.position - header.position;
         Ok(Read::Frame(header, payload))
+    }
+
+    /// Whether nothing but zeros is left.
+    fn is_blank(&self) -> Result<bool> {
+        let mut window = vec![0; 1 << 20];
+        let mut at = self.at;
+        while at < self.bytes {
+            let length = (self.bytes - at).min(window.len() as u64) as usize;
+            self.read(&mut window[..length], at)?;
+            if window[..length].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += length as u64;
+        }
+        Ok(true)
     }
 
     /// Goes on where a frame begins.
