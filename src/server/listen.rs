@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::crew::Crew;
 use super::tls::Terminator;
 use super::{connection, notices};
 use crate::base::clock;
@@ -22,6 +23,7 @@ pub(super) struct Door {
     pub instance: Arc<Instance>,
     pub pool: Arc<Pool>,
     pub tls: Arc<Terminator>,
+    pub crew: Arc<Crew>,
 }
 
 /// Binds one TCP address.
@@ -55,7 +57,12 @@ pub(super) async fn accept_tcp(listener: Arc<TcpListener>, tls: bool, door: Door
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(admit_tcp(stream, peer, tls, door.clone()));
+                let (Ok(stream), mine) = (stream.into_std(), door.clone()) else { continue };
+                door.crew.serve(move || async move {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        admit_tcp(stream, peer, tls, mine).await;
+                    }
+                });
             }
             Err(error) => rest_after(&error).await,
         }
@@ -67,7 +74,12 @@ pub(super) async fn accept_unix(listener: UnixListener, path: Arc<str>, door: Do
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(admit_unix(stream, path.clone(), door.clone()));
+                let (Ok(stream), path, mine) = (stream.into_std(), path.clone(), door.clone()) else { continue };
+                door.crew.serve(move || async move {
+                    if let Ok(stream) = UnixStream::from_std(stream) {
+                        admit_unix(stream, path, mine).await;
+                    }
+                });
             }
             Err(error) => rest_after(&error).await,
         }

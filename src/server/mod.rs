@@ -13,6 +13,7 @@
 mod background;
 mod connection;
 mod control;
+mod crew;
 mod doors;
 mod listen;
 mod migrate;

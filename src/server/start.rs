@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::background;
 use super::control::{Controller, sync_mode};
+use super::crew::Crew;
 use super::doors::Doors;
 use super::listen::Door;
 use super::tls::TlsError;
@@ -54,6 +55,9 @@ pub enum StartError {
     PidFile { path: PathBuf, source: io::Error },
 }
 
+/// For background tasks and accepting; connections have threads of their own.
+const HOUSEWORK_THREADS: usize = 2;
+
 /// Runs a server until it is told to stop.
 ///
 /// # Errors
@@ -62,8 +66,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let config = Arc::new(config);
     let settings = config.snapshot();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads_or_cores(settings.network_threads))
-        .thread_name("ferrock-net")
+        .worker_threads(HOUSEWORK_THREADS)
+        .thread_name("ferrock-house")
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
@@ -167,7 +171,8 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     let controller = Arc::new(Controller::new(syncer.clone(), engine.clone(), split(&settings).total_bytes));
     controller.set_store(store.clone());
     let instance = assemble(config, store.clone(), syncer.clone(), controller.clone())?;
-    let door = Door { instance: instance.clone(), pool: pool.clone(), tls: Arc::default() };
+    let crew = Arc::new(Crew::start(threads_or_cores(settings.network_threads)).map_err(StartError::Runtime)?);
+    let door = Door { instance: instance.clone(), pool: pool.clone(), tls: Arc::default(), crew };
     // Before anybody can connect: whoever got an answer may ask the process to stop.
     let signals = signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)));
     let doors = Arc::new(Doors::open(&settings, door)?);
