@@ -14,6 +14,7 @@ pub mod encoding;
 pub mod keyspace;
 pub mod observe;
 pub mod pubsub;
+pub mod replication;
 pub mod resp;
 pub mod scripting;
 pub mod server;

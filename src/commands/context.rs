@@ -123,6 +123,19 @@ impl Context<'_> {
         self.tx.edit_existing(&key, |value, tx| change(value, tx, &key))
     }
 
+    /// Copies of the data are to run these words instead of the command's own. Several calls make
+    /// several commands, which belong together.
+    pub fn replicate_as(&mut self, words: &[&[u8]]) {
+        if self.tx.wants_effects() {
+            self.tx.tell_effect(self.session.db, super::dispatch::owned(words));
+        }
+    }
+
+    /// What copies are to run instead of the command's own words has been said, or is nothing.
+    pub fn replicate_no_more(&mut self) {
+        self.tx.tell_no_effect();
+    }
+
     /// Something with a name happened to a key.
     pub fn notify(&mut self, class: Class, name: &'static str, user_key: &[u8]) {
         let key = self.key(user_key);

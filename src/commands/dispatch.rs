@@ -14,7 +14,7 @@ use super::permission;
 use super::request::Args;
 use super::session::{Next, Session};
 use super::table::Entry;
-use super::{secrets, tracking, transactions};
+use super::{inside, secrets, tracking, transactions};
 use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
 use crate::config::Settings;
@@ -98,6 +98,12 @@ pub(super) fn dispatch(
                 session.answer(&reply, output);
                 return Err(Stop::After(Next::Close));
             }
+            Outcome::FullSync(reply, sync) => {
+                session.batch.requests += 1;
+                note_run(session, found, args);
+                session.answer(&reply, output);
+                return Err(Stop::After(Next::FullSync(sync)));
+            }
             Outcome::Wait(wait) => {
                 show(session, found, args);
                 if !session.begins_to_wait(wait, found) {
@@ -162,7 +168,8 @@ fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) ->
             found.name
         )));
     }
-    if session.state.client.monitoring.load(Ordering::Relaxed)
+    let client = &session.state.client;
+    if (client.monitoring.load(Ordering::Relaxed) || client.replicating.load(Ordering::Relaxed))
         && command.flags.intersects(flags!(READONLY | WRITE | MAY_REPLICATE))
     {
         return Err(Error::client("ERR Replica can't interact with the keyspace"));
@@ -182,7 +189,7 @@ fn may_be_called_while_listening(command: &Command) -> bool {
 /// what was told, or asks to be told what comes.
 fn needs_settled_writes(command: &Command) -> bool {
     match command.name {
-        "WATCH" | "EXEC" | "RESET" | "TRACKING" | "SAVE" | "BGSAVE" => true,
+        "WATCH" | "EXEC" | "RESET" | "TRACKING" | "SAVE" | "BGSAVE" | "SYNC" | "PSYNC" | "WAIT" => true,
         name => name.ends_with("SUBSCRIBE"),
     }
 }
@@ -218,7 +225,12 @@ fn execute(
         let result = run(session, found, args, settings);
         runs += 1;
         match result {
-            Ok(outcome) if session.tx.reads_are_consistent() => break outcome,
+            Ok(outcome) if session.tx.reads_are_consistent() => {
+                if session.tx.wants_effects() {
+                    session.tx.join_effects(savepoint);
+                }
+                break outcome;
+            }
             Err(Error::Undeclared) => {
                 session.tx.rollback(savepoint);
                 let wanted = more_locks(session, found, args);
@@ -254,7 +266,7 @@ fn execute(
     };
     expire_what_reads_found(session, tier);
     session.now_us = clock::now_us();
-    if let Outcome::Reply(reply) | Outcome::Close(reply) = &outcome {
+    if let Outcome::Reply(reply) | Outcome::Close(reply) | Outcome::FullSync(reply, _) = &outcome {
         let duration_us = session.now_us.saturating_sub(started_us);
         note_end(session, found, args, settings, reply, duration_us);
     }
@@ -289,6 +301,8 @@ pub(super) fn note_given_up(session: &Session, found: Entry, reply: &Reply) {
 
 /// One run of the handler.
 fn run(session: &mut Session, found: Entry, args: &[&[u8]], settings: &Arc<Settings>) -> Result<Outcome> {
+    let (savepoint, db) = (session.tx.savepoint(), session.state.db);
+    session.tx.begin_effects();
     let mut context = Context {
         tx: &mut session.tx,
         session: &mut session.state,
@@ -297,7 +311,9 @@ fn run(session: &mut Session, found: Entry, args: &[&[u8]], settings: &Arc<Setti
         entry: found,
         in_transaction: false,
     };
-    (found.command.run)(&mut context, &mut Args::new(args, found.words))
+    let outcome = (found.command.run)(&mut context, &mut Args::new(args, found.words))?;
+    inside::tell_effect(&mut session.tx, db, found, args, savepoint);
+    Ok(outcome)
 }
 
 /// Commits what was gathered, and asks to be run again on the I/O pool.

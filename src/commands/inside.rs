@@ -11,6 +11,7 @@ use super::request::Args;
 use super::secrets;
 use super::table::Entry;
 use crate::base::{Error, Result, clock};
+use crate::keyspace::{DatabaseIndex, Savepoint, Tx};
 use crate::observe::CommandEnd;
 use crate::resp::Reply;
 
@@ -69,13 +70,23 @@ impl Tally {
     }
 }
 
+/// A command has run: what it changed is told to copies as the command itself, unless the handler
+/// has said something else.
+pub(super) fn tell_effect(tx: &mut Tx, db: DatabaseIndex, entry: Entry, args: &[&[u8]], since: Savepoint) {
+    if tx.wants_effects() && entry.command.flags.contains(Flags::WRITE) && tx.owes_effect(since) {
+        tx.push_effect(db, owned(args));
+    }
+}
+
 /// Runs one command inside another. Its own failure is its reply; only a re-run of the whole
 /// comes out as an error.
 pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]], tally: &mut Tally) -> Result<Reply> {
     tally.bound(context);
     let savepoint = context.tx.savepoint();
+    context.tx.begin_effects();
     let (began_us, started_us) = (clock::now_us(), clock::monotonic_us());
     context.session.note_looks(context.tx, entry, args);
+    let db = context.session.db;
     let mut inner = Context {
         tx: context.tx,
         session: context.session,
@@ -85,7 +96,7 @@ pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]]
         in_transaction: true,
     };
     let reply = match (entry.command.run)(&mut inner, &mut Args::new(args, entry.words)) {
-        Ok(Outcome::Reply(reply) | Outcome::Close(reply)) => reply,
+        Ok(Outcome::Reply(reply) | Outcome::Close(reply) | Outcome::FullSync(reply, _)) => reply,
         Ok(Outcome::Wait(wait)) => wait.on_timeout,
         Err(error) if error.is_rerun() => return Err(error),
         Err(error) => {
@@ -93,6 +104,7 @@ pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]]
             error_reply(&error)
         }
     };
+    tell_effect(context.tx, db, entry, args, savepoint);
     if let Reply::Error(text) = &reply {
         tally.errors.push(text.to_string());
     }

@@ -15,6 +15,7 @@ use crate::config::{AppendFsync, Changes, Config, Settings, Unapplied};
 use crate::keyspace::{Store, Wanted};
 use crate::observe::{Client, Observations};
 use crate::pubsub::Hub;
+use crate::replication::Feed;
 use crate::resp::Reply;
 use crate::scripting::Scripts;
 use crate::scripting::running::Running;
@@ -103,6 +104,8 @@ pub struct Instance {
     pub pubsub: Arc<Hub<Client>>,
     /// Which keys clients have copies of.
     pub tracking: Arc<TrackingTable>,
+    /// The replication stream, and who gets it.
+    pub feed: Arc<Feed<Client>>,
     /// Who is shown every command.
     pub monitors: Monitors,
     pub control: Arc<dyn Control>,

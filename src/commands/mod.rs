@@ -9,7 +9,7 @@
 //! - `observer.rs`: what is told of commits, and to whom. `tracking/`: client-side caching.
 //!   `monitor.rs`: MONITOR. `secrets.rs`: what nobody is shown.
 //! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `inside.rs`: a command inside EXEC or a script.
-//! - `blocking.rs`, `waiters.rs`: waiting for keys.
+//! - `blocking.rs`, `waiters.rs`: waiting for keys. `replication.rs`: SYNC and what replicas say.
 //! - `instance.rs`: what all sessions share, and what commands ask of the server.
 //! - the families.
 
@@ -39,6 +39,7 @@ pub mod outcome;
 pub mod permission;
 mod pubsub;
 pub mod reference;
+mod replication;
 pub mod request;
 mod scripting;
 mod secrets;
@@ -62,6 +63,7 @@ pub use monitor::{Monitors, Source};
 pub use names::Names;
 pub use observer::attach;
 pub use permission::CATALOGUE;
+pub use replication::FullSync;
 pub use scripting::restore_libraries;
 pub use server::snapshot_file;
 pub use session::{Next, Session};

@@ -1,5 +1,5 @@
-//! The one listener of commits: hands what happened to WATCH, to subscribers (messages and
-//! keyspace notifications), to client-side caches and to blocked clients.
+//! The one listener of commits: hands what happened to replicas, to WATCH, to subscribers (messages
+//! and keyspace notifications), to client-side caches and to blocked clients.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use super::tracking::TrackingTable;
 use super::waiters::Waiters;
 use super::watch::WatchTable;
 use crate::config::{Config, EventClasses};
-use crate::keyspace::{Class, Commit, Event, LockSet, Observer, Told};
+use crate::keyspace::{Class, Commit, Deed, Event, LockSet, Observer, Told};
 use crate::observe::{Client, Observations};
 use crate::pubsub::{Hub, Kind};
+use crate::replication::Feed;
 use crate::scripting::Scripts;
 
 /// The classes of events, as the configuration and the keyspace call them.
@@ -39,13 +40,16 @@ struct Listener {
     observe: Arc<Observations>,
     config: Arc<Config>,
     scripts: Arc<Scripts>,
+    feed: Arc<Feed<Client>>,
 }
 
 impl Observer for Listener {
     fn committed(&self, commit: &Commit, origin: u64, locks: &mut LockSet) {
         self.watch.committed(commit);
+        self.replicate(commit);
         for told in &commit.told {
             match told {
+                Told::Effect(_) => {}
                 Told::Event(event) => self.announce(event),
                 Told::Message(message) => {
                     let kind = if message.sharded { Kind::Shard } else { Kind::Channel };
@@ -69,12 +73,49 @@ impl Observer for Listener {
         wanted(self.config.load().notify_keyspace_events)
     }
 
+    fn wants_effects(&self) -> bool {
+        self.feed.flows()
+    }
+
     fn wants_touched(&self) -> bool {
         !self.watch.is_empty() || !self.waiters.is_empty() || self.tracking.in_use()
     }
 }
 
 impl Listener {
+    /// Appends what the commit did to the replication stream.
+    fn replicate(&self, commit: &Commit) {
+        if !commit.told.iter().any(|told| matches!(told, Told::Effect(_))) {
+            return;
+        }
+        self.feed.append(|stretch| {
+            for told in &commit.told {
+                let Told::Effect(effect) = told else { continue };
+                if effect.opens {
+                    stretch.command(None, &["MULTI"]);
+                }
+                match &effect.deed {
+                    Deed::Command(words) => stretch.command(Some(effect.db), words),
+                    Deed::Lapsed(key) => stretch.command(Some(effect.db), &[self.deletion(), &key[..]]),
+                    Deed::LapsedElements(key, fields) => {
+                        let words: Vec<&[u8]> =
+                            [b"HDEL", &key[..]].into_iter().chain(fields.iter().map(|field| &field[..])).collect();
+                        stretch.command(Some(effect.db), &words);
+                    }
+                }
+                if effect.closes {
+                    stretch.command(None, &["EXEC"]);
+                }
+            }
+        });
+    }
+
+    /// How replicas delete what has lapsed.
+    fn deletion(&self) -> &'static [u8] {
+        let lazily = self.config.snapshot().text("lazyfree-lazy-expire");
+        if lazily.as_deref() == Some("yes") { b"UNLINK" } else { b"DEL" }
+    }
+
     /// Publishes a keyspace notification, on the key's channel and on the event's.
     fn announce(&self, event: &Event) {
         let classes = self.config.load().notify_keyspace_events;
@@ -117,6 +158,7 @@ pub fn attach(instance: &Instance) {
         observe: instance.observe.clone(),
         config: instance.config.clone(),
         scripts: instance.scripts.clone(),
+        feed: instance.feed.clone(),
     }));
 }
 

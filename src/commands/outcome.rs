@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::blocking::Wait;
+use super::replication::FullSync;
 use crate::resp::Reply;
 
 /// How a command ended.
@@ -14,6 +15,8 @@ pub enum Outcome {
     Wait(Wait),
     /// The reply, and then the connection closes.
     Close(Reply),
+    /// The reply, and then a copy of everything goes out (SYNC).
+    FullSync(Reply, Box<FullSync>),
 }
 
 impl From<Reply> for Outcome {

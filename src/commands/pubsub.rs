@@ -282,6 +282,7 @@ fn send(context: &mut Context<'_>, args: &mut Args<'_>, kind: Kind) -> Result<Ou
     let channel = Bytes::copy_from_slice(args.next()?);
     let payload = Bytes::copy_from_slice(args.next()?);
     let receivers = context.instance.pubsub.receivers(kind, &channel);
+    context.replicate_as(args.all());
     if receivers > 0 {
         context.tx.publish_message(Message { channel, payload, sharded: kind == Kind::Shard });
     }

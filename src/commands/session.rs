@@ -16,6 +16,7 @@ use super::blocking::{GiveUp, Wait};
 use super::command::Group;
 use super::dispatch;
 use super::instance::Instance;
+use super::replication::{FullSync, Introduction};
 use super::table::Entry;
 use super::tracking::Tracked;
 use super::transactions::{Multi, Watched};
@@ -59,6 +60,8 @@ pub enum Next {
     /// ([`Session::is_called`]) or this time has come (milliseconds since the epoch), then
     /// [`Session::answer_call`] or [`Session::give_up`], and run again.
     Block { until_ms: Option<u64> },
+    /// Send the output and then a copy of everything, after which the session goes on.
+    FullSync(Box<FullSync>),
     /// Send the output and close the connection.
     Close,
 }
@@ -97,6 +100,8 @@ pub struct SessionState {
     pub pushes_first: bool,
     /// Client-side caching.
     pub tracked: Tracked,
+    /// What it has said of itself as a replica.
+    pub introduction: Introduction,
 }
 
 /// A connection's session.
@@ -141,6 +146,7 @@ impl Session {
                 subscriptions: Subscriptions::default(),
                 pushes_first: false,
                 tracked: Tracked::default(),
+                introduction: Introduction::default(),
             },
             tx: Tx::new(instance.store.clone()),
             parser: RequestParser::default(),
@@ -414,5 +420,6 @@ impl Drop for Session {
         self.tx.abandon();
         self.state.unwatch(&self.instance.watch);
         self.state.hear_nothing(&self.instance);
+        self.state.stop_replicating(&self.instance);
     }
 }

@@ -28,6 +28,7 @@ static FAMILIES: &[&[Command]] = &[
     super::list::COMMANDS,
     super::monitor::COMMANDS,
     super::pubsub::COMMANDS,
+    super::replication::COMMANDS,
     super::scripting::COMMANDS,
     super::server::COMMANDS,
     super::set::COMMANDS,

@@ -253,7 +253,7 @@ fn keyspace() -> Vec<Parameter> {
 }
 
 fn replication() -> Vec<Parameter> {
-    let reason = "this version of Ferrock neither has replicas nor is one";
+    let reason = "this version of Ferrock copies itself to replicas in one way only, keeps no history for replicas that return, and is no replica";
     group(Section::Replication, reason, rows! {
         Parameter::new("replicaof", Kind::Master, "").alias(&["slaveof"]).restart() => "The master to follow.";
         text("masterauth", "").secret() => "The password for the master.";
@@ -272,8 +272,6 @@ fn replication() -> Vec<Parameter> {
         integer("repl-diskless-sync-delay", 0, INT, "5") => "Seconds to wait for more replicas first.";
         integer("repl-diskless-sync-max-replicas", 0, INT, "0") => "How many replicas end that wait.";
         words("repl-diskless-load", &["disabled", "on-empty-db", "swapdb"], "disabled") => "How a replica takes a full copy in.";
-        integer("repl-ping-replica-period", 1, INT, "10").alias(&["repl-ping-slave-period"]) => "Seconds between signs of life to replicas.";
-        integer("repl-timeout", 1, INT, "60") => "Seconds without a sign of life.";
         size("repl-backlog-size", 1, BYTES, "1mb") => "How much history is kept for replicas that return.";
         integer("repl-backlog-ttl", 0, LONG, "3600") => "Seconds for which it is kept without replicas.";
         integer("min-replicas-to-write", 0, INT, "0").alias(&["min-slaves-to-write"]) => "How many replicas writes demand.";

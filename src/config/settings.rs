@@ -285,6 +285,13 @@ settings! {
         metrics_bind: Addresses =
             Parameter::new("metrics-bind", Kind::Addresses, "127.0.0.1 -::1").restart().not_yet(NO_METRICS);
     }
+    Replication {
+        /// Seconds between signs of life to replicas.
+        repl_ping_replica_period: u64 =
+            integer("repl-ping-replica-period", 1, INT, "10").alias(&["repl-ping-slave-period"]);
+        /// Seconds without a sign of life after which a replica is closed.
+        repl_timeout: u64 = integer("repl-timeout", 1, INT, "60");
+    }
 }
 
 /// A plain name: `dir` says where, and a path would lead out of it.

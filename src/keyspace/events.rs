@@ -1,6 +1,6 @@
 //! What a commit did, told once and in one place. From here come WATCH invalidation,
-//! keyspace notifications, client-side caching, wake-ups of blocked clients, and later
-//! the replication stream.
+//! keyspace notifications, client-side caching, wake-ups of blocked clients, and the
+//! replication stream.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -50,11 +50,34 @@ pub struct Message {
     pub sharded: bool,
 }
 
+/// What is to be done to a copy of the data.
+#[derive(Debug, Clone)]
+pub enum Deed {
+    /// A command with its arguments.
+    Command(Vec<Bytes>),
+    /// A key whose time had come was deleted.
+    Lapsed(Bytes),
+    /// Elements of a key's value whose time had come were deleted.
+    LapsedElements(Bytes, Vec<Bytes>),
+}
+
+/// What makes on a copy of the data what was made here.
+#[derive(Debug, Clone)]
+pub struct Effect {
+    pub db: DatabaseIndex,
+    pub deed: Deed,
+    /// The first of several that belong together: a copy must show all of them at once.
+    pub opens: bool,
+    /// The last of them.
+    pub closes: bool,
+}
+
 /// What is told of a commit, in the order in which its commands told it.
 #[derive(Debug, Clone)]
 pub enum Told {
     Event(Event),
     Message(Message),
+    Effect(Effect),
 }
 
 /// A key whose value changed.
@@ -119,4 +142,7 @@ pub trait Observer: Send + Sync {
     fn wanted(&self) -> Class;
     /// Whether anybody wants to know of touched keys.
     fn wants_touched(&self) -> bool;
+    /// Whether anybody keeps a copy of the data, and so wants effects. May become true only while
+    /// the exclusive lock is held.
+    fn wants_effects(&self) -> bool;
 }

@@ -29,7 +29,7 @@ mod walk;
 pub use check::{CheckFigures, CheckValue, Finding, Remedy};
 pub use databases::{DatabaseIndex, Databases};
 pub use edit::Kind;
-pub use events::{Class, Commit, Event, Fact, Look, Message, Observer, Told, Touched};
+pub use events::{Class, Commit, Deed, Effect, Event, Fact, Look, Message, Observer, Told, Touched};
 pub use expiry::ExpireElements;
 pub use key::Key;
 pub use locks::{LockSet, Locks, Stripe, Stripes, Wanted, sorted};

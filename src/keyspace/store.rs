@@ -145,6 +145,10 @@ impl Store {
         self.observer.get().is_some_and(|observer| observer.wants_touched())
     }
 
+    pub(super) fn wants_effects(&self) -> bool {
+        self.observer.get().is_some_and(|observer| observer.wants_effects())
+    }
+
     /// The engine below, for figures and offline tools.
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::commit::outline;
 use super::databases::DatabaseIndex;
-use super::events::{Class, Commit, Event, Fact, Look, Message, Told, Touched};
+use super::events::{Class, Commit, Deed, Effect, Event, Fact, Look, Message, Told, Touched};
 use super::key::Key;
 use super::locks::{LockSet, Stripe, Stripes, Wanted, sorted};
 use super::store::{FrozenGuard, Store};
@@ -128,6 +128,7 @@ pub struct Savepoint {
     replaced: usize,
     facts: usize,
     fact_changes: usize,
+    lapses: usize,
 }
 
 pub(super) type Parts = BTreeMap<Bytes, Option<Bytes>>;
@@ -164,6 +165,10 @@ pub struct Tx {
     lapsed: Vec<(DatabaseIndex, Bytes)>,
     wanted_events: Class,
     wants_touched: bool,
+    /// Lapsed keys deleted on the way: writes that no command asked for.
+    lapses: usize,
+    /// The command that runs has said itself what its effects are.
+    told_effects: bool,
 }
 
 impl Tx {
@@ -194,6 +199,8 @@ impl Tx {
             lapsed: Vec::new(),
             wanted_events: Class::empty(),
             wants_touched: false,
+            lapses: 0,
+            told_effects: false,
             store,
         }
     }
@@ -490,8 +497,12 @@ impl Tx {
         if self.locks.holds(key.stripe()) && self.view.snapshot.is_none() {
             debug_assert!(record.expire_at_ms.is_some());
             self.delete_record(key)?;
+            self.lapses += 1;
             self.touch(key);
             self.notify(Class::EXPIRED, "expired", key);
+            if self.wants_effects() {
+                self.push_deed(key.db, Deed::Lapsed(Bytes::copy_from_slice(key.user_key())));
+            }
             self.store.counters.expired_keys.fetch_add(1, Ordering::Relaxed);
         } else if self.lapsed.len() < MAX_NOTED_LAPSES {
             self.lapsed.push((key.db, Bytes::copy_from_slice(key.user_key())));
@@ -593,6 +604,76 @@ impl Tx {
         self.commit.told.push(Told::Message(message));
     }
 
+    // ---- effects, for who keeps a copy ----------------------------------------------
+
+    /// Whether somebody keeps a copy of the data. To be asked under the locks of what was written.
+    pub fn wants_effects(&self) -> bool {
+        self.store.wants_effects()
+    }
+
+    /// The command that runs is told to copies as these words instead of its own.
+    pub fn tell_effect(&mut self, db: DatabaseIndex, words: Vec<Bytes>) {
+        self.told_effects = true;
+        self.push_effect(db, words);
+    }
+
+    /// The command that runs is not told to copies at all, whatever it writes.
+    pub fn tell_no_effect(&mut self) {
+        self.told_effects = true;
+    }
+
+    /// An effect beside that of the command that runs.
+    pub fn push_effect(&mut self, db: DatabaseIndex, words: Vec<Bytes>) {
+        self.push_deed(db, Deed::Command(words));
+    }
+
+    fn push_deed(&mut self, db: DatabaseIndex, deed: Deed) {
+        self.commit.told.push(Told::Effect(Effect { db, deed, opens: false, closes: false }));
+    }
+
+    /// Elements of a value were deleted because their time had come.
+    pub fn note_lapsed_elements(&mut self, key: &Key, elements: Vec<Bytes>) {
+        if self.wants_effects() {
+            self.push_deed(key.db, Deed::LapsedElements(Bytes::copy_from_slice(key.user_key()), elements));
+        }
+    }
+
+    /// A command begins: nothing is said of its effects yet.
+    pub fn begin_effects(&mut self) {
+        self.told_effects = false;
+    }
+
+    /// Whether the command that began at the savepoint changed something and has not said itself what
+    /// copies are to do.
+    pub fn owes_effect(&self, since: Savepoint) -> bool {
+        let written = self.undo.len().saturating_sub(since.undo) > self.lapses.saturating_sub(since.lapses)
+            || self.cleared.len() > since.cleared
+            || self.commit.facts.len() > since.facts;
+        written && !self.told_effects
+    }
+
+    /// What was told since the savepoint belongs together.
+    pub fn join_effects(&mut self, since: Savepoint) {
+        let told = self.commit.told.get_mut(since.told..).unwrap_or_default();
+        let mut effects = told.iter_mut().filter_map(|told| match told {
+            Told::Effect(effect) => Some(effect),
+            _ => None,
+        });
+        if let (Some(first), Some(last)) = (effects.next(), effects.last()) {
+            first.opens = true;
+            last.closes = true;
+        }
+    }
+
+    /// Takes back the commands told since the savepoint; what lapsed has lapsed all the same.
+    pub fn forget_effects(&mut self, since: Savepoint) {
+        let mut at = 0;
+        self.commit.told.retain(|told| {
+            at += 1;
+            at <= since.told || !matches!(told, Told::Effect(Effect { deed: Deed::Command(_), .. }))
+        });
+    }
+
     // ---- running again -----------------------------------------------------------
 
     /// Where the transaction stands now.
@@ -607,6 +688,7 @@ impl Tx {
             replaced: self.commit.replaced.len(),
             facts: self.commit.facts.len(),
             fact_changes: self.fact_changes.len(),
+            lapses: self.lapses,
         }
     }
 
@@ -633,6 +715,7 @@ impl Tx {
                 None => break,
             }
         }
+        self.lapses = to.lapses;
         self.commit.told.truncate(to.told);
         self.commit.touched.truncate(to.touched);
         self.commit.looks.truncate(to.looks);
@@ -672,6 +755,7 @@ impl Tx {
         self.commit.told.clear();
         self.commit.replaced.clear();
         self.uses.clear();
+        self.lapses = 0;
         self.undo.clear();
         self.seen.entry = None;
     }

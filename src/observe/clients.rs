@@ -100,6 +100,8 @@ pub struct Client {
     pub blocked: AtomicBool,
     /// Its command waits for the end of CLIENT PAUSE.
     pub paused: AtomicBool,
+    /// It gets the replication stream.
+    pub replicating: AtomicBool,
     /// It is shown every command (MONITOR).
     pub monitoring: AtomicBool,
     /// CLIENT TRACKING: bits of [`Tracking`], and who gets its invalidations (0: itself).
@@ -247,7 +249,11 @@ impl Client {
         let subscribed = self.channels.load(Ordering::Relaxed)
             + self.patterns.load(Ordering::Relaxed)
             + self.shard_channels.load(Ordering::Relaxed);
-        if subscribed > 0 { ClientKind::PubSub } else { ClientKind::Normal }
+        match subscribed {
+            _ if self.replicating.load(Ordering::Relaxed) => ClientKind::Replica,
+            0 => ClientKind::Normal,
+            _ => ClientKind::PubSub,
+        }
     }
 }
 
@@ -318,6 +324,7 @@ impl Clients {
             no_touch: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            replicating: AtomicBool::new(false),
             monitoring: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             redirect: AtomicU64::new(0),

@@ -3,7 +3,7 @@
 //! for one who reads slowly. How much may gather here is the client's limit (`clients.rs`).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -18,6 +18,8 @@ pub struct Outbox {
     queue: Mutex<VecDeque<Push>>,
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// Nothing of it goes out yet.
+    held: AtomicBool,
 }
 
 impl Outbox {
@@ -49,9 +51,14 @@ impl Outbox {
         self.bytes.fetch_sub(weight, Ordering::Relaxed);
     }
 
-    /// Whether nothing is queued.
+    /// Whether nothing is queued that may go out.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 || self.held.load(Ordering::Acquire)
+    }
+
+    /// Keeps what is queued back, or no longer.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
     }
 
     /// How many pushes are queued.

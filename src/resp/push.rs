@@ -26,6 +26,11 @@ impl Push {
         Self { bytes: encoded(reply, protocol), marked: false }
     }
 
+    /// Bytes that are as they go out, whatever the protocol.
+    pub fn raw(bytes: Bytes) -> Self {
+        Self { bytes, marked: false }
+    }
+
     /// How many bytes go out.
     pub fn len(&self) -> usize {
         self.bytes.len()

@@ -299,12 +299,22 @@ fn setresp(stack: &mut Stack<'_>) -> Raised<i32> {
 }
 
 /// `redis.set_repl`: there is nothing to select from, so only its argument is looked at.
+/// `redis.REPL_REPLICA`.
+const REPL_REPLICA: u8 = 2;
+
 fn set_repl(stack: &mut Stack<'_>) -> Raised<i32> {
     if stack.top() != 1 {
         return fail(stack, "redis.set_repl() requires two arguments.");
     }
     match stack.number(1) {
-        None | Some(0.0..4.0) => Ok(0),
+        None | Some(0.0..4.0) => {
+            let flags = stack.number(1).unwrap_or_default() as u8;
+            stack.with_host(|_, host| {
+                host.set_replication(flags & REPL_REPLICA != 0);
+                Ok(())
+            })?;
+            Ok(0)
+        }
         Some(_) => fail(stack, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
     }
 }

@@ -54,6 +54,8 @@ pub trait Host {
     fn may_run(&mut self, words: &[&[u8]]) -> Option<bool>;
     /// Says something in the server's log.
     fn log(&mut self, level: LogLevel, text: &[u8]);
+    /// Whether copies of the data are to get what follows.
+    fn set_replication(&mut self, on: bool);
     /// Called every now and then while Lua runs.
     ///
     /// # Errors

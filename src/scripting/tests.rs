@@ -41,6 +41,8 @@ impl Host for Echo {
         self.logged.push(format!("{level:?} {}", text.escape_ascii()));
     }
 
+    fn set_replication(&mut self, _: bool) {}
+
     fn tick(&mut self) -> Result<(), Halt> {
         match &mut self.ticks_left {
             Some(0) => Err(Halt::Killed("enough of it")),

@@ -9,6 +9,7 @@ use crate::base::{Result, clock};
 use crate::commands::Instance;
 use crate::config::Settings;
 use crate::observe::ClientKind;
+use crate::replication::State;
 
 /// How often deadlines are looked at. Events must fire within a second.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -112,6 +113,28 @@ pub(super) async fn evict_clients(instance: Arc<Instance>) {
             instance.observe.clients.evict_beyond(most);
         }
         tokio::time::sleep(if most.is_some() { EVICTION_INTERVAL } else { CARE_INTERVAL }).await;
+    }
+}
+
+/// Gives replicas a sign of life now and then, and closes those who give none.
+pub(super) async fn care_for_replicas(instance: Arc<Instance>) {
+    let mut quiet_for = Duration::ZERO;
+    loop {
+        tokio::time::sleep(CARE_INTERVAL).await;
+        let settings = instance.config.snapshot();
+        quiet_for += CARE_INTERVAL;
+        if quiet_for >= Duration::from_secs(settings.repl_ping_replica_period) {
+            quiet_for = Duration::ZERO;
+            instance.feed.append(|stretch| stretch.command(None, &["PING"]));
+        }
+        let now_ms = clock::now_ms();
+        for replica in instance.feed.replicas() {
+            let silent_ms = now_ms.saturating_sub(replica.acknowledged_ms());
+            if replica.speaks() && replica.state() == State::Online && silent_ms > settings.repl_timeout * 1000 {
+                tracing::warn!(client = replica.to.id, "a replica gave no sign of life for `repl-timeout`: closing");
+                replica.to.kill();
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
+use super::copy;
 use crate::base::clock;
 use crate::commands::{GiveUp, Instance, Next, Session};
 use crate::keyspace::{LockSet, Wanted};
@@ -62,7 +63,7 @@ impl Conversation {
 }
 
 /// How a connection ended; only for the log.
-enum End {
+pub(super) enum End {
     Client,
     Server,
     Broken(std::io::Error),
@@ -130,6 +131,10 @@ async fn converse<S: Stream>(
                     None => talk.session.answer_call(),
                     Some(why) => talk.session.give_up(why, &mut talk.input, &mut talk.output),
                 }
+            }
+            Next::FullSync(sync) => {
+                send(stream, &mut talk, client, instance).await?;
+                copy::send(stream, *sync, client, instance).await?;
             }
             Next::Close => {
                 send(stream, &mut talk, client, instance).await?;
@@ -337,7 +342,7 @@ async fn killed_or_sent_to(client: &Client) {
 }
 
 /// Resolves when the client is to be closed at once.
-async fn killed(client: &Client) {
+pub(super) async fn killed(client: &Client) {
     while !client.is_killed() {
         client.bell.notified().await;
     }

@@ -4,6 +4,7 @@
 //! - `start.rs`: opens the store, builds what is shared, runs until told to stop.
 //! - `doors.rs`: where to listen. `listen.rs`: listeners, who may connect. `tls.rs`: certificates.
 //! - `connection.rs`: one task a connection: read, run, wait for what the session asks for, write.
+//! - `copy.rs`: the copy of everything that a replica begins with, on its way out.
 //! - `background.rs`: expiry, reclaiming, key counts, idle clients, free disk space.
 //! - `reload.rs`: SIGHUP. `supervisor.rs`: what systemd is told.
 //! - `migrate.rs`: the connecting side of MIGRATE.
@@ -13,6 +14,7 @@
 mod background;
 mod connection;
 mod control;
+mod copy;
 mod crew;
 mod doors;
 mod listen;

@@ -22,6 +22,7 @@ use crate::commands::{self, Instance, Names, Process, Shutdown};
 use crate::config::{AclPubsubDefault, Config, Settings};
 use crate::keyspace::{Store, StoreOptions};
 use crate::observe::{Observations, memory};
+use crate::replication::Feed;
 use crate::storage::budget::{Budget, Shares};
 use crate::storage::durability::Syncer;
 use crate::storage::pool::Pool;
@@ -147,6 +148,7 @@ pub(super) fn assemble(
         waiters: Arc::default(),
         pubsub: Arc::default(),
         tracking: Arc::default(),
+        feed: Arc::new(Feed::new(random::secret_hex(RUN_ID_DIGITS).map_err(StartError::Runtime)?)),
         monitors: commands::Monitors::default(),
         control: controller,
         scripts: Arc::default(),
@@ -185,6 +187,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         tokio::spawn(reload::on_hangup(instance.clone(), doors.clone())),
         tokio::spawn(supervisor::keep_alive()),
         tokio::spawn(background::evict_clients(instance.clone())),
+        tokio::spawn(background::care_for_replicas(instance.clone())),
     ];
     write_pid_file(&settings)?;
     tracing::info!(port = settings.port, dir = %settings.dir.path().display(), ready_ms = began.elapsed().as_millis() as u64, "ready to accept connections");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::filter::Filter;
@@ -18,6 +19,8 @@ use crate::encoding::rdb;
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
+/// The same for what goes to a replica.
+const COPY_BUFFER_BYTES: usize = 64 << 10;
 
 /// What INFO says of snapshots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,4 +146,33 @@ fn write_file(frozen: Frozen, file: &SaveFile) -> Result<(), TransferError> {
     made.persist(&file.path).map_err(|error| Error::Io { path: file.path.clone(), source: error.error })?;
     File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// What a replica begins with: RDB of everything that is asked for.
+pub struct Copy {
+    /// The databases, unless only libraries are wanted.
+    pub frozen: Option<Frozen>,
+    /// The code of function libraries.
+    pub libraries: Vec<Bytes>,
+    pub compress: bool,
+    pub facts: Vec<(&'static str, String)>,
+}
+
+impl Copy {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the bytes not be written.
+    pub fn write(self, to: impl Write) -> Result<(), TransferError> {
+        let mut writer = rdb::Writer::new(BufWriter::with_capacity(COPY_BUFFER_BYTES, to), self.compress);
+        writer.begin(&self.facts)?;
+        for code in self.libraries {
+            writer.piece(&Piece::Library(code))?;
+        }
+        if let Some(frozen) = self.frozen {
+            frozen.show(&Filter::default(), |piece: Piece| writer.piece(&piece).map_err(TransferError::from))?;
+        }
+        writer.finish()?.flush()?;
+        Ok(())
+    }
 }

@@ -350,6 +350,7 @@ fn flag_letters(client: &Client, in_multi: bool) -> String {
     let tracking = client.tracking();
     let flags = [
         (client.monitoring.load(Ordering::Relaxed), 'O'),
+        (client.kind() == ClientKind::Replica, 'S'),
         (client.kind() == ClientKind::PubSub, 'P'),
         (in_multi, 'x'),
         (client.waits(), 'b'),

@@ -1,6 +1,6 @@
 //! DUMP and RESTORE: a value as bytes that any Redis of the time understands, and back.
 
-use crate::base::number::parse_i64;
+use crate::base::number::{format_u64, parse_i64};
 use crate::base::{ClientError, Error, Result};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
@@ -106,6 +106,7 @@ pub(super) fn restore(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<
             tx.touch(&key);
             tx.notify(Class::GENERIC, "del", &key);
         }
+        context.replicate_as(&[b"DEL", key.user_key()]);
         return Ok(Outcome::ok());
     }
     if let Some(use_of_late) = options.use_of_late {
@@ -113,6 +114,15 @@ pub(super) fn restore(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<
     }
     tx.touch(&key);
     tx.notify(Class::GENERIC, "restore", &key);
+    if let Some(deadline_ms) = expire_at_ms.filter(|_| !options.absolute) {
+        let deadline = format_u64(deadline_ms);
+        let mut words = args.all().to_vec();
+        if let Some(ttl) = words.get_mut(2) {
+            *ttl = &deadline;
+        }
+        words.push(b"ABSTTL");
+        context.replicate_as(&words);
+    }
     Ok(Outcome::ok())
 }
 

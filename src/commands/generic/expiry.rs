@@ -1,6 +1,6 @@
 //! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
 
-use crate::base::number::parse_i64;
+use crate::base::number::{format_u64, parse_i64};
 use crate::base::{ClientError, Error, Result};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
@@ -101,9 +101,11 @@ fn set_deadline(context: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, orig
             context.tx.put_record(&key, &Record { expire_at_ms: Some(deadline), ..record })?;
             context.tx.touch(&key);
             context.tx.notify(Class::GENERIC, "expire", &key);
+            context.replicate_as(&[b"PEXPIREAT", key.user_key(), &format_u64(deadline)]);
         }
         _ => {
             delete(context.tx, &key)?;
+            context.replicate_as(&[b"DEL", key.user_key()]);
         }
     }
     Ok(Outcome::flag(true))

@@ -117,6 +117,7 @@ pub(super) fn migrate(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<
         return Err(refused(text));
     }
     let mut first_refusal = None;
+    let mut gone = Vec::new();
     for (key, reply) in sent.iter().zip(restored) {
         match reply {
             Reply::Error(text) => {
@@ -125,8 +126,13 @@ pub(super) fn migrate(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<
             _ if request.copy => {}
             _ => {
                 delete(context.tx, key)?;
+                gone.push(key.user_key());
             }
         }
+    }
+    if !gone.is_empty() {
+        let words: Vec<&[u8]> = [&b"DEL"[..]].into_iter().chain(gone).collect();
+        context.replicate_as(&words);
     }
     match first_refusal {
         // Not an error to the transaction: the other keys are gone, and that must hold.

@@ -1,7 +1,7 @@
 //! Fields that lapse: HEXPIRE and its kin, HPERSIST, HTTL and its kin (7.4).
 
 use super::{edit_existing, read};
-use crate::base::number::parse_i64;
+use crate::base::number::{format_u64, parse_i64};
 use crate::base::{ClientError, Error, Result};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
@@ -79,6 +79,7 @@ fn expire(context: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, base: Base
         Ok(results)
     })?;
     let results = results.unwrap_or_else(|| vec![Expired::NoField; fields.len()]);
+    replicate(context, key, deadline_ms, fields, &results);
     let code = |result: &Expired| match result {
         Expired::NoField => -2,
         Expired::Refused => 0,
@@ -86,6 +87,22 @@ fn expire(context: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, base: Base
         Expired::Deleted => 2,
     };
     Ok(Reply::Integers(results.iter().map(code).collect()).into())
+}
+
+/// Copies get the moment, and lose what has lost its time here.
+fn replicate(context: &mut Context<'_>, key: &[u8], deadline_ms: u64, fields: &[&[u8]], results: &[Expired]) {
+    let those = |wanted: Expired| {
+        let pairs = fields.iter().zip(results).filter(move |(_, result)| **result == wanted);
+        pairs.map(|(field, _)| *field).collect::<Vec<&[u8]>>()
+    };
+    let (set, deleted) = (those(Expired::Set), those(Expired::Deleted));
+    if !set.is_empty() {
+        let (deadline, count) = (format_u64(deadline_ms), format_u64(set.len() as u64));
+        context.replicate_as(&[&[b"HPEXPIREAT", key, &deadline[..], b"FIELDS", &count[..]], &set[..]].concat());
+    }
+    if !deleted.is_empty() {
+        context.replicate_as(&[&[b"HDEL", key], &deleted[..]].concat());
+    }
 }
 
 pub(super) fn hpersist(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {

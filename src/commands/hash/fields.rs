@@ -121,5 +121,7 @@ pub(super) fn hincrbyfloat(context: &mut Context<'_>, args: &mut Args<'_>) -> Re
         tx.notify(Class::HASH, "hincrbyfloat", key);
         Ok(sum)
     })?;
+    // Not every processor computes the same sum.
+    context.replicate_as(&[b"HSET", key, field, &sum]);
     Ok(Outcome::bulk(sum))
 }

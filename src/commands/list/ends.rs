@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{end, limits, popped, pushed};
-use crate::base::number::parse_i64;
+use crate::base::number::{format_u64, parse_i64};
 use crate::base::{ClientError, Error, Result};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
@@ -90,6 +90,14 @@ pub(super) fn pop(context: &mut Context<'_>, key: &[u8], end: End, count: u64) -
     })
 }
 
+/// The command that pops at once.
+pub(super) const fn pop_command(end: End) -> &'static [u8] {
+    match end {
+        End::Left => b"LPOP",
+        End::Right => b"RPOP",
+    }
+}
+
 /// What LMPOP and BLMPOP ask for.
 pub(super) struct Request<'a> {
     pub keys: &'a [&'a [u8]],
@@ -120,6 +128,7 @@ impl<'a> Request<'a> {
     pub(super) fn serve(&self, context: &mut Context<'_>) -> Result<Option<Reply>> {
         for key in self.keys {
             if let Some(elements) = pop(context, key, self.end, self.count)? {
+                context.replicate_as(&[pop_command(self.end), key, &format_u64(elements.len() as u64)]);
                 return Ok(Some(Reply::Array(vec![Reply::copy(key), Reply::Bulks(elements)])));
             }
         }

@@ -27,6 +27,7 @@ fn pop(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Result<Outco
     let until_ms = until_after_seconds(context.tx.now_ms(), args.next()?)?;
     for key in keys {
         if let Some(element) = ends::pop(context, key, end, 1)?.and_then(|elements| elements.into_iter().next()) {
+            context.replicate_as(&[ends::pop_command(end), key]);
             return Ok(Reply::Bulks(vec![Bytes::copy_from_slice(key), element]).into());
         }
     }
@@ -44,19 +45,24 @@ pub(super) fn blmpop(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
 
 pub(super) fn blmove(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let (source, destination) = (args.key()?, args.key()?);
+    let ends = args.clone().take(2)?;
     let way = Way { source, destination, from: end(args)?, to: end(args)? };
-    move_or_wait(context, args, way)
+    move_or_wait(context, args, way, &[&[b"LMOVE", source, destination], ends].concat())
 }
 
 pub(super) fn brpoplpush(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let way = Way { source: args.key()?, destination: args.key()?, from: End::Right, to: End::Left };
-    move_or_wait(context, args, way)
+    move_or_wait(context, args, way, &[b"RPOPLPUSH", way.source, way.destination])
 }
 
-fn move_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, way: Way<'_>) -> Result<Outcome> {
+/// `at_once` is the command that does not wait.
+fn move_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, way: Way<'_>, at_once: &[&[u8]]) -> Result<Outcome> {
     let until_ms = until_after_seconds(context.tx.now_ms(), args.next()?)?;
     match move_element(context, way)? {
-        Some(element) => Ok(Outcome::bulk(element)),
+        Some(element) => {
+            context.replicate_as(at_once);
+            Ok(Outcome::bulk(element))
+        }
         // Two different nulls, as in Redis: of a value where nothing waits, of an array in time.
         None if context.in_transaction => Ok(Outcome::nil()),
         None => Ok(wait(context, &[way.source], until_ms)),

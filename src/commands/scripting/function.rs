@@ -167,6 +167,8 @@ impl Host for Loader<'_> {
         tracing::info!("function library: {}", String::from_utf8_lossy(text));
     }
 
+    fn set_replication(&mut self, _: bool) {}
+
     fn tick(&mut self) -> Result<(), Halt> {
         let took_us = clock::monotonic_us().saturating_sub(self.started_us);
         match self.may_wait {

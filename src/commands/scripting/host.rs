@@ -56,6 +56,8 @@ pub(super) struct ScriptHost<'h, 'c> {
     locks: bool,
     /// It has looked at keys that nobody named.
     scanned: bool,
+    /// What it writes stays here (redis.set_repl).
+    keeps_writes: bool,
     /// The server stops, so that it came to no end.
     cut_short: bool,
     notes: Notes,
@@ -108,6 +110,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             calls: 0,
             locks: false,
             scanned: false,
+            keeps_writes: false,
             cut_short: false,
             notes: Notes::default(),
         }
@@ -219,7 +222,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             // Without its lock a key is remembered before it is read, so that no change is missed.
             self.context.session.note_reads(&self.context.instance.tracking, entry, words);
         }
+        let savepoint = self.context.tx.savepoint();
         let reply = run_inside(self.context, entry, words, &mut self.notes.tally)?;
+        if self.keeps_writes {
+            self.context.tx.forget_effects(savepoint);
+        }
         if flags.contains(Flags::WRITE)
             && let Some(running) = &self.running
         {
@@ -259,6 +266,10 @@ impl Host for ScriptHost<'_, '_> {
         if self.notes.log.len() < LOG_LINES_MAX {
             self.notes.log.push((level, text.to_vec()));
         }
+    }
+
+    fn set_replication(&mut self, on: bool) {
+        self.keeps_writes = !on;
     }
 
     fn tick(&mut self) -> Result<(), Halt> {

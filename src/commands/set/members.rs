@@ -14,6 +14,8 @@ use crate::types::set::Set;
 
 /// Members with repetitions that one SRANDMEMBER may ask for.
 const MOST_REPEATED: u64 = 10_000_000;
+/// Members that one command to copies removes.
+const MEMBERS_PER_REMOVAL: usize = 1024;
 
 pub(super) fn sadd(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let key = args.key()?;
@@ -110,13 +112,35 @@ pub(super) fn spop(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Out
     let key = args.key()?;
     let Some(count) = args.next_if_any() else {
         let popped = pop(context, key, 1)?;
+        if let Some(member) = popped.first() {
+            context.replicate_as(&[b"SREM", key, member]);
+        }
         return Ok(Outcome::optional(popped.into_iter().next()));
     };
     args.finish()?;
     let count = crate::base::number::parse_i64(count).filter(|count| *count >= 0);
     let count = count.ok_or(ClientError::MustBePositive)?;
     context.weigh_elements(element_scan::drawing(count, u64::MAX))?;
-    Ok(Reply::Members(pop(context, key, count.unsigned_abs())?).into())
+    let popped = pop(context, key, count.unsigned_abs())?;
+    replicate_removal(context, key, &popped)?;
+    Ok(Reply::Members(popped).into())
+}
+
+/// Which members were popped was chance: copies remove the same.
+fn replicate_removal(context: &mut Context<'_>, key: &[u8], popped: &[Bytes]) -> Result<()> {
+    if popped.is_empty() || !context.tx.wants_effects() {
+        return Ok(());
+    }
+    let stored = context.key(key);
+    if context.tx.record(&stored)?.is_none() {
+        context.replicate_as(&[b"DEL", key]);
+        return Ok(());
+    }
+    for some in popped.chunks(MEMBERS_PER_REMOVAL) {
+        let words: Vec<&[u8]> = [b"SREM", key].into_iter().chain(some.iter().map(|member| &member[..])).collect();
+        context.replicate_as(&words);
+    }
+    Ok(())
 }
 
 fn pop(context: &mut Context<'_>, key: &[u8], count: u64) -> Result<Vec<Bytes>> {

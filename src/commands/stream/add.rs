@@ -1,12 +1,12 @@
 //! Writing: XADD, XTRIM, XDEL, XSETID.
 
 use super::ids::{self, NewId};
+use crate::base::number::format_u64;
 use crate::base::{ClientError, Error, Result};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
 use crate::keyspace::{Class, Key, Tx};
-use crate::resp::Reply;
 use crate::types::stream::{Id, Keep, NODE_BYTES_MAX, NodeLimits, Stream, Trim, payload_bytes};
 
 /// Nodes that an approximate trim looks through when it is given no limit.
@@ -135,10 +135,44 @@ pub(super) fn xadd(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Out
         if let Some(wanted) = wanted_trim {
             trim(stream, tx, key, wanted)?;
         }
-        Ok(id)
+        Ok((id, kept_by(stream, wanted_trim)))
     };
+    let id_at = args.all().len() - pairs.len() - 1;
     let added = if options.no_create { context.edit_existing(key, add)? } else { Some(context.edit(key, add)?) };
-    Ok(added.map_or(Reply::Nil, ids::reply).into())
+    let Some((id, kept)) = added else { return Ok(Outcome::nil()) };
+    if context.tx.wants_effects() {
+        let id = id.text();
+        let mut words = args.all().to_vec();
+        if let Some(word) = words.get_mut(id_at) {
+            *word = &id;
+        }
+        say_exactly(&mut words, id_at, kept.as_deref());
+        context.replicate_as(&words);
+    }
+    Ok(ids::reply(id).into())
+}
+
+/// What an approximate trim has left, as an exact one names it.
+fn kept_by(stream: &Stream, wanted: Option<Trim>) -> Option<Vec<u8>> {
+    let trim = wanted.filter(|trim| trim.approximate)?;
+    Some(match trim.keep {
+        Keep::Length(_) => format_u64(stream.len()).to_vec(),
+        Keep::From(_) => stream.first_id().text().to_vec(),
+    })
+}
+
+/// Puts exact numbers in place of approximate ones, in front of the id or up to the end.
+fn say_exactly<'a>(words: &mut [&'a [u8]], until: usize, kept: Option<&'a [u8]>) {
+    let Some(kept) = kept else { return };
+    let options = words.get_mut(2..until).unwrap_or_default();
+    if let Some(at) = options.iter().rposition(|word| *word == b"~") {
+        if let Some(sign) = options.get_mut(at) {
+            *sign = b"=";
+        }
+        if let Some(threshold) = options.get_mut(at + 1) {
+            *threshold = kept;
+        }
+    }
 }
 
 /// The id that the next entry gets.
@@ -169,8 +203,18 @@ pub(super) fn xtrim(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
     let wanted = options.trim(context)?;
     let wanted =
         wanted.ok_or_else(|| Error::client("ERR syntax error, XTRIM must be called with a trimming strategy"))?;
-    let gone = context.edit_existing(key, |stream: &mut Stream, tx, key| trim(stream, tx, key, wanted))?;
-    Ok(Outcome::integer(gone.unwrap_or(0) as i64))
+    let trimmed = context.edit_existing(key, |stream: &mut Stream, tx, key| {
+        let gone = trim(stream, tx, key, wanted)?;
+        Ok((gone, kept_by(stream, Some(wanted))))
+    })?;
+    let (gone, kept) = trimmed.unwrap_or_default();
+    if gone > 0 && kept.is_some() {
+        let mut words = args.all().to_vec();
+        let until = words.len();
+        say_exactly(&mut words, until, kept.as_deref());
+        context.replicate_as(&words);
+    }
+    Ok(Outcome::integer(gone as i64))
 }
 
 pub(super) fn xdel(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {

@@ -4,8 +4,10 @@
 //! - here: the entries. `ids.rs`: ids as clients write them.
 //! - `add.rs`: writing. `range.rs`: reading by id. `read.rs`: reading what is new.
 //! - `groups.rs`: XGROUP. `pending.rs`: what was delivered and not acknowledged. `info.rs`: XINFO.
+//! - `effects.rs`: what copies are told of groups.
 
 mod add;
+mod effects;
 mod groups;
 mod ids;
 mod info;

@@ -1,5 +1,6 @@
 //! What was delivered and not acknowledged: XACK, XPENDING, XCLAIM, XAUTOCLAIM.
 
+use super::effects::{self, Place};
 use super::ids;
 use super::read::consumer_of;
 use crate::base::number::parse_i64;
@@ -213,14 +214,20 @@ pub(super) fn xclaim(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
     context.weigh_elements(claimed.len() as u64)?;
     let now_ms = context.tx.now_ms();
     let claim = Claim::parse(now_ms, args)?;
+    context.replicate_no_more();
     if claim.last_id > group.last_id {
         group.set_last_id(claim.last_id, group.entries_read);
+        effects::position(context, key, &group);
     }
     let to = consumer_of(context, key, &mut group, consumer)?;
     let mut replies = Vec::new();
+    let place = Place { key, group: name, consumer };
     for id in claimed {
         let pending = group.pending_of(context.tx, id)?;
         let Some(entry) = stream.entry(context.tx, id)? else {
+            if let Some(pending) = &pending {
+                effects::pending(context, place, pending, group.last_id);
+            }
             drop_deleted(context.tx, &mut group, pending)?;
             continue;
         };
@@ -233,6 +240,7 @@ pub(super) fn xclaim(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
         let deliveries = claim.deliveries.unwrap_or(counted);
         let after = Pending { delivered_ms: claim.delivered_ms, deliveries, ..found };
         take(context.tx, &mut group, pending, after, to)?;
+        effects::pending(context, place, &after, group.last_id);
         replies.push(claimed_reply(&entry, claim.just_id)?);
     }
     group.save(context.tx)?;
@@ -277,6 +285,8 @@ pub(super) fn xautoclaim(context: &mut Context<'_>, args: &mut Args<'_>) -> Resu
     }
     let found = group_of(context, key, name)?;
     let (stream, mut group) = found.ok_or_else(|| ids::no_group(key, name, ""))?;
+    context.replicate_no_more();
+    let place = Place { key, group: name, consumer };
     let to = consumer_of(context, key, &mut group, consumer)?;
     let mut attempts = count.saturating_mul(AUTOCLAIM_ATTEMPTS).cast_unsigned();
     context.weigh_elements(group.pending.min(attempts))?;
@@ -290,6 +300,7 @@ pub(super) fn xautoclaim(context: &mut Context<'_>, args: &mut Args<'_>) -> Resu
         }
         attempts -= 1;
         let Some(entry) = stream.entry(context.tx, pending.id)? else {
+            effects::pending(context, place, &pending, group.last_id);
             group.release(context.tx, pending)?;
             deleted.push(ids::reply(pending.id));
             continue;
@@ -298,7 +309,9 @@ pub(super) fn xautoclaim(context: &mut Context<'_>, args: &mut Args<'_>) -> Resu
             continue;
         }
         let deliveries = pending.deliveries.saturating_add(u64::from(!just_id));
-        take(context.tx, &mut group, Some(pending), Pending { delivered_ms: now_ms, deliveries, ..pending }, to)?;
+        let after = Pending { delivered_ms: now_ms, deliveries, ..pending };
+        take(context.tx, &mut group, Some(pending), after, to)?;
+        effects::pending(context, place, &after, group.last_id);
         claimed.push(claimed_reply(&entry, just_id)?);
     };
     group.save(context.tx)?;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::effects::{self, Place};
 use super::ids::{self, NO_COUNT};
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result};
@@ -212,6 +213,7 @@ pub(super) fn xreadgroup(context: &mut Context<'_>, args: &mut Args<'_>) -> Resu
     }
     let is_alone = streams.len() == 1;
     let mut found = Vec::new();
+    context.replicate_no_more();
     for (key, stream, group, wanted) in streams {
         // A key may stand there twice.
         let again = if is_alone { Some(group) } else { stream.group(context.tx, group_name)? };
@@ -256,7 +258,9 @@ fn read_in_group(
     let index = consumer_of(context, key, group, consumer)?;
     match wanted {
         Wanted::New => {
-            let entries = deliver_new(context, call, stream, group, index)?;
+            let name = group.name.clone();
+            let place = Place { key, group: &name, consumer };
+            let entries = deliver_new(context, call, stream, group, index, place)?;
             Ok((!entries.is_empty()).then_some(entries))
         }
         Wanted::Behind(id) => deliver_again(context, call, stream, group, index, id).map(Some),
@@ -273,6 +277,8 @@ pub(super) fn consumer_of(
     let (index, is_new) = group.find_or_add_consumer(context.tx, name)?;
     if is_new {
         context.notify(Class::STREAM, "xgroup-createconsumer", key);
+        let group = group.name.clone();
+        effects::new_consumer(context, Place { key, group: &group, consumer: name });
     }
     group.note_seen(index, context.tx.now_ms());
     Ok(index)
@@ -284,6 +290,7 @@ fn deliver_new(
     stream: &Stream,
     group: &mut Group,
     consumer: ConsumerIndex,
+    place: Place<'_>,
 ) -> Result<Vec<Reply>> {
     let mut replies = Vec::new();
     let Some(from) = group.last_id.next().filter(|from| *from <= stream.last_id()) else { return Ok(replies) };
@@ -301,8 +308,13 @@ fn deliver_new(
         if !call.no_ack {
             group.deliver(context.tx, entry.id, consumer, now_ms)?;
             group.note_active(consumer, now_ms);
+            let delivered = Pending { id: entry.id, consumer: 0, delivered_ms: now_ms, deliveries: 1 };
+            effects::pending(context, place, &delivered, entry.id);
         }
         replies.push(ids::entry_reply(&entry)?);
+    }
+    if !replies.is_empty() {
+        effects::position(context, place.key, group);
     }
     Ok(replies)
 }

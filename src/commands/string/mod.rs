@@ -366,6 +366,7 @@ fn getdel(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
         context.tx.delete_record(&key)?;
         context.tx.touch(&key);
         context.tx.notify(Class::GENERIC, "del", &key);
+        context.replicate_as(&[b"DEL", key.user_key()]);
     }
     Ok(Outcome::optional(value))
 }

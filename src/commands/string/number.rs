@@ -55,6 +55,8 @@ pub(super) fn incrbyfloat(context: &mut Context<'_>, args: &mut Args<'_>) -> Res
     let increment = LongDouble::parse(increment).ok_or(ClientError::NotFloat)?;
     let sum = old.checked_add(increment).ok_or(ClientError::NanOrInfinity)?.to_text();
     put(context, &key, record.as_ref(), &sum, Encoding::Text, "incrbyfloat")?;
+    // Not every processor computes the same sum.
+    context.replicate_as(&[b"SET", key.user_key(), &sum, b"KEEPTTL"]);
     Ok(Outcome::bulk(sum))
 }
 

@@ -1,7 +1,7 @@
 //! SET and its kin: whole values, the conditions they are set on, and their deadlines.
 
 use super::{read, whole};
-use crate::base::number::parse_i64;
+use crate::base::number::{format_u64, parse_i64};
 use crate::base::{ClientError, Result};
 use crate::commands::context::Context;
 use crate::commands::grammar::Access;
@@ -178,8 +178,13 @@ fn set_after_a_look(
     };
     if holds && matches!(options.lifetime, Lifetime::Keep) {
         store(context, key, value, kept_ms)?;
+        context.replicate_as(&[b"SET", key.user_key(), value, b"KEEPTTL"]);
     } else if holds {
         store_until(context, key, value, expire_at_ms)?;
+        if options.returns_old && expire_at_ms.is_none() {
+            // Nobody wants the old value of a copy.
+            context.replicate_as(&[b"SET", key.user_key(), value]);
+        }
     }
     if options.returns_old {
         return Ok(Outcome::optional(old));
@@ -190,8 +195,12 @@ fn set_after_a_look(
 /// Sets a value with a new deadline or none, and tells both.
 fn store_until(context: &mut Context<'_>, key: &Key, value: &[u8], expire_at_ms: Option<u64>) -> Result<()> {
     store(context, key, value, expire_at_ms)?;
-    if expire_at_ms.is_some() {
-        context.tx.notify(Class::GENERIC, "expire", key);
+    let Some(at_ms) = expire_at_ms else { return Ok(()) };
+    context.tx.notify(Class::GENERIC, "expire", key);
+    if at_ms <= context.tx.now_ms() {
+        context.replicate_as(&[b"DEL", key.user_key()]);
+    } else {
+        context.replicate_as(&[b"SET", key.user_key(), value, b"PXAT", &format_u64(at_ms)]);
     }
     Ok(())
 }
@@ -246,6 +255,7 @@ pub(super) fn getset(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
     let value = args.next()?;
     let old = read(context, &key)?;
     store(context, &key, value, None)?;
+    context.replicate_as(&[b"SET", key.user_key(), value]);
     Ok(Outcome::optional(old))
 }
 
@@ -300,6 +310,7 @@ pub(super) fn getex(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
             context.tx.put_record(&key, &Record { expire_at_ms: None, ..record })?;
             context.tx.touch(&key);
             context.tx.notify(Class::GENERIC, "persist", &key);
+            context.replicate_as(&[b"PERSIST", key.user_key()]);
         }
         _ => {}
     }
@@ -322,8 +333,10 @@ fn getex_lifetime<'a>(args: &mut Args<'a>) -> Result<Lifetime<'a>> {
 fn set_deadline(context: &mut Context<'_>, key: &Key, record: &Record, at_ms: u64) -> Result<()> {
     let event = if at_ms <= context.tx.now_ms() {
         context.tx.delete_record(key)?;
+        context.replicate_as(&[b"DEL", key.user_key()]);
         "del"
     } else {
+        context.replicate_as(&[b"PEXPIREAT", key.user_key(), &format_u64(at_ms)]);
         context.tx.put_record(key, &Record { expire_at_ms: Some(at_ms), ..record.clone() })?;
         "expire"
     };

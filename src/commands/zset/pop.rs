@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::base::number::parse_i64;
+use crate::base::number::{format_u64, parse_i64};
 use crate::base::{ClientError, Error, Result};
 use crate::commands::blocking::{self, Wait};
 use crate::commands::context::Context;
@@ -17,6 +17,16 @@ use crate::types::zset::{Element, ZSet};
 enum End {
     Least,
     Greatest,
+}
+
+impl End {
+    /// The command that takes from it at once.
+    const fn command(self) -> &'static [u8] {
+        match self {
+            Self::Least => b"ZPOPMIN",
+            Self::Greatest => b"ZPOPMAX",
+        }
+    }
 }
 
 pub(super) fn zpopmin(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
@@ -111,6 +121,9 @@ impl<'a> Several<'a> {
 
     fn take(&self, context: &mut Context<'_>) -> Result<Option<Reply>> {
         let taken = take_first(context, self.keys, self.end, self.count)?;
+        if let Some((key, taken)) = &taken {
+            context.replicate_as(&[self.end.command(), key, &format_u64(taken.len() as u64)]);
+        }
         Ok(taken.map(|(key, taken)| {
             // Pairs in either protocol.
             let pair = |(member, score)| Reply::Array(vec![Reply::Bulk(member), Reply::Double(score)]);
@@ -150,7 +163,10 @@ fn pop_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Resu
     let keys = args.take(args.remaining().saturating_sub(1))?;
     let until_ms = blocking::until_after_seconds(context.tx.now_ms(), args.next()?)?;
     match take_first(context, keys, end, 1)? {
-        Some((key, taken)) => Ok(flat(taken, Some(key)).into()),
+        Some((key, taken)) => {
+            context.replicate_as(&[end.command(), key]);
+            Ok(flat(taken, Some(key)).into())
+        }
         None => Ok(wait(context, keys, until_ms)),
     }
 }

@@ -148,12 +148,13 @@ impl Hash {
         let removed = match &mut self.layout {
             Layout::Inline(inline) => inline.remove_lapsed(tx.now_ms()),
             Layout::Large(large) if large.earliest <= tx.now_ms() => large.remove_lapsed(tx, most)?,
-            Layout::Large(_) => 0,
+            Layout::Large(_) => Vec::new(),
         };
-        if removed > 0 {
+        if !removed.is_empty() {
             self.changed = true;
             tx.notify(Class::HASH, "hexpired", key);
-            tx.store().counters.expired_fields.fetch_add(removed, std::sync::atomic::Ordering::Relaxed);
+            tx.store().counters.expired_fields.fetch_add(removed.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            tx.note_lapsed_elements(key, removed);
         }
         Ok(())
     }

@@ -123,16 +123,17 @@ impl Inline {
     }
 
     /// Removes the fields whose deadline has come at `now_ms`; says how many.
-    pub fn remove_lapsed(&mut self, now_ms: u64) -> u64 {
+    pub fn remove_lapsed(&mut self, now_ms: u64) -> Vec<Bytes> {
         if !self.is_timed || self.earliest() > now_ms {
-            return 0;
+            return Vec::new();
         }
         let is_lapsed = |spot: &Spot| self.deadline(spot).is_some_and(|deadline| deadline <= now_ms);
         // From the back, so that the places of those before stay as they are.
         let mut lapsed: Vec<Spot> = self.packed.items().filter(is_lapsed).collect();
         lapsed.reverse();
+        let names = lapsed.iter().map(|spot| self.packed.bytes(spot, 0)).collect();
         lapsed.iter().for_each(|spot| self.packed.remove(spot));
-        lapsed.len() as u64
+        names
     }
 
     pub fn elements(&self) -> Elements<'_> {

@@ -261,7 +261,7 @@ impl Large {
     }
 
     /// Removes up to `most` fields whose deadline has come; says how many. Notes whether others stay.
-    pub fn remove_lapsed(&mut self, tx: &mut Tx, most: u64) -> Result<u64> {
+    pub fn remove_lapsed(&mut self, tx: &mut Tx, most: u64) -> Result<Vec<Bytes>> {
         let (lapsed, next) = self.lapsed(tx, most)?;
         for (deadline_ms, field) in &lapsed {
             tx.delete_part(Family::Data, self.object, &self.timeline_part(field, *deadline_ms));
@@ -272,7 +272,7 @@ impl Large {
         self.earliest = next;
         self.earliest_is_gone = false;
         self.hides = next <= tx.now_ms();
-        Ok(lapsed.len() as u64)
+        Ok(lapsed.into_iter().map(|(_, field)| field).collect())
     }
 
     /// All fields that have not lapsed, for the short time in which some have.
