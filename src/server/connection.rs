@@ -114,8 +114,10 @@ async fn converse<S: Stream>(
             Next::Offload => place = Place::Pool,
             Next::OffloadScript => place = Place::Aside,
             Next::Lock(wanted) => {
-                if let Some(locks) = locks_or_busy(wanted, instance).await {
-                    talk.session.adopt(locks);
+                match wait_for_locks(wanted, &talk.session, client, instance).await {
+                    Waited::Locks(locks) => talk.session.adopt(locks),
+                    Waited::Called => talk.session.answer_call(),
+                    Waited::Busy => {}
                 }
                 // What had to go to the disk still has to: in memory it would only give these
                 // locks back, and clients that fight for one key would all do so for ever.
@@ -147,8 +149,23 @@ async fn converse<S: Stream>(
     }
 }
 
-/// Waits for locks; `None` as soon as a script is in the way that has run for too long.
-async fn locks_or_busy(wanted: Wanted, instance: &Instance) -> Option<LockSet> {
+/// What ended the wait for locks.
+enum Waited {
+    Locks(LockSet),
+    /// The session's blocking command was called.
+    Called,
+    /// A script is in the way that has run for too long.
+    Busy,
+}
+
+/// Waits for locks. A session that is about to block stands in its queue already, and may be called
+/// meanwhile: the very lock that it waits for then lies in the call.
+async fn wait_for_locks(wanted: Wanted, session: &Session, client: &Client, instance: &Instance) -> Waited {
+    let called = async {
+        while !session.is_called() {
+            client.bell.notified().await;
+        }
+    };
     let busy = async {
         loop {
             let settings = instance.config.snapshot();
@@ -161,8 +178,9 @@ async fn locks_or_busy(wanted: Wanted, instance: &Instance) -> Option<LockSet> {
     };
     tokio::select! {
         biased;
-        locks = instance.store.locks().clone().acquire(wanted.clone()) => Some(locks),
-        () = busy => None,
+        () = called => Waited::Called,
+        locks = instance.store.locks().clone().acquire(wanted.clone()) => Waited::Locks(locks),
+        () = busy => Waited::Busy,
     }
 }
 
