@@ -16,6 +16,7 @@
 mod acl;
 mod bitmap;
 mod blocking;
+mod cluster;
 pub mod command;
 mod command_info;
 mod connection;

@@ -19,6 +19,7 @@ use crate::base::{self, Error};
 static FAMILIES: &[&[Command]] = &[
     super::acl::COMMANDS,
     super::bitmap::COMMANDS,
+    super::cluster::COMMANDS,
     super::command_info::COMMANDS,
     super::connection::COMMANDS,
     super::generic::COMMANDS,
