@@ -44,6 +44,13 @@ bitflags! {
         const EXCLUSIVE = 1 << 24;
         /// Ours: walks many keys or a whole object (KEYS, DBSIZE, DEBUG DIGEST), so runs on the I/O pool at once.
         const LONG = 1 << 25;
+        /// Ours: looks at what was told of writes, or asks to be told what comes. So what this connection
+        /// wrote before must be told before it begins.
+        const SETTLED = 1 << 26;
+        /// Ours: for RESP2 clients that have subscribed to something as well.
+        const LISTENING = 1 << 27;
+        /// Ours: its look at a key is no use of it (OBJECT IDLETIME).
+        const NO_TOUCH = 1 << 28;
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a handler works with: the transaction, the session it runs for, and what all share.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::command::Flags;
 use super::instance::Instance;
 use super::outcome::Outcome;
 use super::request::Args;
@@ -30,11 +32,34 @@ pub struct Context<'a> {
     pub settings: &'a Arc<Settings>,
     /// The entry that is being run.
     pub entry: Entry,
-    /// Whether this runs inside MULTI or a script, where nothing blocks.
-    pub in_transaction: bool,
+    /// On whose behalf it runs.
+    pub within: Within,
+}
+
+/// What a command runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// Nothing: a client called it.
+    Client,
+    /// EXEC.
+    Transaction,
+    Script,
 }
 
 impl Context<'_> {
+    /// Whether it runs inside EXEC or a script, where nothing blocks.
+    pub fn in_transaction(&self) -> bool {
+        self.within != Within::Client
+    }
+
+    /// Sees to it that what this command looks at counts as used, or does not.
+    pub fn count_uses(&mut self) {
+        let client = &self.session.client;
+        let in_passing = self.entry.command.flags.contains(Flags::NO_TOUCH)
+            || (client.no_touch.load(Ordering::Relaxed) && self.entry.command.name != "TOUCH");
+        self.tx.count_uses(!in_passing);
+    }
+
     /// A key of the selected database.
     pub fn key(&self, user_key: &[u8]) -> Key {
         self.tx.key(self.session.db, user_key)

@@ -6,15 +6,16 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
-use super::command::{Command, Flags, Group, flags};
-use super::context::Context;
+use super::command::{Flags, Group, flags};
+use super::context::{Context, Within};
+use super::instance::Instance;
 use super::monitor::Source;
 use super::outcome::Outcome;
 use super::permission;
 use super::request::Args;
 use super::session::{Next, Session};
 use super::table::Entry;
-use super::{inside, secrets, tracking, transactions};
+use super::{inside, scripting, secrets, tracking, transactions};
 use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
 use crate::config::Settings;
@@ -69,13 +70,7 @@ pub(super) fn dispatch(
         session.answer(&reply, output);
         return Ok(());
     }
-    if let Some(until_ms) = session
-        .instance
-        .observe
-        .clients
-        .paused_until(command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE), session.now_us / 1000)
-        && !command.flags.contains(Flags::ALLOW_BUSY)
-    {
+    if let Some(until_ms) = paused_until(session, found, args) {
         return Err(Stop::Before(Next::Pause { until_ms }));
     }
     if session.state.multi.is_some() && !transactions::runs_at_once(command) {
@@ -120,6 +115,33 @@ pub(super) fn dispatch(
     }
 }
 
+/// Until when this command must wait because clients are paused.
+fn paused_until(session: &Session, found: Entry, args: &[&[u8]]) -> Option<u64> {
+    let (clients, now_ms) = (&session.instance.observe.clients, session.now_us / 1000);
+    let until_ms = clients.paused_until(true, now_ms)?;
+    if found.command.flags.contains(Flags::ALLOW_BUSY) {
+        return None;
+    }
+    // What is queued waits with its EXEC.
+    let queues = session.state.multi.is_some() && !transactions::runs_at_once(found.command);
+    let all = clients.paused_until(false, now_ms).is_some();
+    (all || (!queues && may_write(session, found, args))).then_some(until_ms)
+}
+
+/// Whether a pause of writes is a pause of this.
+fn may_write(session: &Session, found: Entry, args: &[&[u8]]) -> bool {
+    if found.command.name == "EXEC" {
+        return session.state.multi.as_ref().is_some_and(|multi| multi.may_write(&session.instance));
+    }
+    writes(&session.instance, found, args)
+}
+
+/// Whether a command other than EXEC may write. A script that says it does not is believed: it is held to it.
+pub(super) fn writes(instance: &Instance, found: Entry, args: &[&[u8]]) -> bool {
+    found.command.flags.intersects(flags!(WRITE | MAY_REPLICATE))
+        && !scripting::declared_flags(instance, found, args).is_some_and(|flags| flags.no_writes)
+}
+
 /// A command was run to its end: who watches is shown it, and what held for it alone is over.
 fn note_run(session: &mut Session, found: Entry, args: &[&[u8]]) {
     show(session, found, args);
@@ -162,7 +184,7 @@ fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) ->
     if command.flags.contains(Flags::WRITE) {
         session.instance.observe.writes_allowed()?;
     }
-    if session.state.only_listens() && !may_be_called_while_listening(command) {
+    if session.state.only_listens() && !command.flags.contains(Flags::LISTENING) {
         return Err(Error::client(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             found.name
@@ -175,23 +197,6 @@ fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) ->
         return Err(Error::client("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
-}
-
-/// Whether a RESP2 client that has subscribed to something may call it.
-fn may_be_called_while_listening(command: &Command) -> bool {
-    match command.name {
-        "PING" | "QUIT" | "RESET" => true,
-        name => name.ends_with("SUBSCRIBE"),
-    }
-}
-
-/// Whether what this connection wrote before must be told before this command begins: it looks at
-/// what was told, or asks to be told what comes.
-fn needs_settled_writes(command: &Command) -> bool {
-    match command.name {
-        "WATCH" | "EXEC" | "RESET" | "TRACKING" | "SAVE" | "BGSAVE" | "SYNC" | "PSYNC" | "WAIT" => true,
-        name => name.ends_with("SUBSCRIBE"),
-    }
 }
 
 /// Takes the locks, runs the handler, runs it again where it must be.
@@ -207,7 +212,7 @@ fn execute(
     if tier == Tier::Memory && command.flags.contains(Flags::LONG) {
         return Err(offload(session, output, tier));
     }
-    if session.batch.requests > 0 && needs_settled_writes(command) && !session.commit(output, tier) {
+    if session.batch.requests > 0 && command.flags.contains(Flags::SETTLED) && !session.commit(output, tier) {
         return Err(Stop::Before(Next::Offload));
     }
     let wanted = wanted_locks(session, found, args);
@@ -309,8 +314,9 @@ fn run(session: &mut Session, found: Entry, args: &[&[u8]], settings: &Arc<Setti
         instance: &session.instance,
         settings,
         entry: found,
-        in_transaction: false,
+        within: Within::Client,
     };
+    context.count_uses();
     let outcome = (found.command.run)(&mut context, &mut Args::new(args, found.words))?;
     inside::tell_effect(&mut session.tx, db, found, args, savepoint);
     Ok(outcome)
@@ -407,7 +413,11 @@ fn expire_what_reads_found(session: &mut Session, tier: Tier) {
     if !session.tx.has_lapsed() {
         return;
     }
-    for (db, user_key) in session.tx.take_lapsed() {
+    let lapsed = session.tx.take_lapsed();
+    if session.instance.observe.clients.paused_until(true, session.now_us / 1000).is_some() {
+        return;
+    }
+    for (db, user_key) in lapsed {
         let stripe = Wanted::Some(std::iter::once(Stripe::of(&user_key)).collect());
         if !session.tx.locks().try_extend(&stripe) {
             continue;

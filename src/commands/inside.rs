@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::command::Flags;
-use super::context::Context;
+use super::context::{Context, Within};
 use super::dispatch::{error_reply, owned};
 use super::outcome::Outcome;
 use super::request::Args;
@@ -80,7 +80,13 @@ pub(super) fn tell_effect(tx: &mut Tx, db: DatabaseIndex, entry: Entry, args: &[
 
 /// Runs one command inside another. Its own failure is its reply; only a re-run of the whole
 /// comes out as an error.
-pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]], tally: &mut Tally) -> Result<Reply> {
+pub(super) fn run_inside(
+    context: &mut Context<'_>,
+    entry: Entry,
+    args: &[&[u8]],
+    within: Within,
+    tally: &mut Tally,
+) -> Result<Reply> {
     tally.bound(context);
     let savepoint = context.tx.savepoint();
     context.tx.begin_effects();
@@ -93,8 +99,9 @@ pub(super) fn run_inside(context: &mut Context<'_>, entry: Entry, args: &[&[u8]]
         instance: context.instance,
         settings: context.settings,
         entry,
-        in_transaction: true,
+        within,
     };
+    inner.count_uses();
     let reply = match (entry.command.run)(&mut inner, &mut Args::new(args, entry.words)) {
         Ok(Outcome::Reply(reply) | Outcome::Close(reply) | Outcome::FullSync(reply, _)) => reply,
         Ok(Outcome::Wait(wait)) => wait.on_timeout,

@@ -112,6 +112,8 @@ pub struct Instance {
     pub scripts: Arc<Scripts>,
     /// Whether the expiry task may delete (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Scripts may call what is not for scripts (DEBUG SET-DISABLE-DENY-SCRIPTS).
+    pub scripts_run_all: AtomicBool,
     pub process: Process,
     /// Who makes snapshots.
     pub saver: Arc<Saver>,

@@ -61,7 +61,14 @@ impl Monitors {
 
     /// Shows a command that was run, unless it is of a kind that is not shown.
     pub fn show(&self, now_us: u64, db: DatabaseIndex, source: Source<'_>, found: Entry, args: &[&[u8]]) {
-        if self.is_empty() || found.command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+        if !found.command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+            self.show_script(now_us, db, source, found, args);
+        }
+    }
+
+    /// Shows the call of a script, which is not shown as other commands are: it comes before what it runs.
+    pub fn show_script(&self, now_us: u64, db: DatabaseIndex, source: Source<'_>, found: Entry, args: &[&[u8]]) {
+        if self.is_empty() {
             return;
         }
         let line = line(now_us, db, source, &secrets::shown(found, args));
@@ -96,7 +103,7 @@ impl SessionState {
 }
 
 fn monitor(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
-    if context.in_transaction {
+    if context.in_transaction() {
         return Err(Error::client("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     let client = &context.session.client;

@@ -25,7 +25,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Subscribes to all channels that match a pattern.",
         since: "2.0.0",
         complexity: "O(N)",
-        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
+        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE | SETTLED | LISTENING),
         args: &[pattern("pattern").many()],
         run: psubscribe,
         ..Command::of(Group::PubSub)
@@ -52,7 +52,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Gives up subscriptions to patterns, or all of them.",
         since: "2.0.0",
         complexity: "O(N)",
-        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
+        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE | SETTLED | LISTENING),
         args: &[pattern("pattern").many().optional()],
         run: punsubscribe,
         ..Command::of(Group::PubSub)
@@ -72,7 +72,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Subscribes to shard channels.",
         since: "7.0.0",
         complexity: "O(N)",
-        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
+        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE | SETTLED | LISTENING),
         args: &[key("shardchannel", Access::Channel).many()],
         run: ssubscribe,
         ..Command::of(Group::PubSub)
@@ -82,7 +82,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Subscribes to channels.",
         since: "2.0.0",
         complexity: "O(N)",
-        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
+        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE | SETTLED | LISTENING),
         args: &[text("channel").many()],
         run: subscribe,
         ..Command::of(Group::PubSub)
@@ -92,7 +92,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Gives up subscriptions to shard channels, or all of them.",
         since: "7.0.0",
         complexity: "O(N)",
-        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
+        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE | SETTLED | LISTENING),
         args: &[key("shardchannel", Access::Channel).many().optional()],
         run: sunsubscribe,
         ..Command::of(Group::PubSub)
@@ -102,7 +102,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Gives up subscriptions to channels, or all of them.",
         since: "2.0.0",
         complexity: "O(N)",
-        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
+        flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE | SETTLED | LISTENING),
         args: &[text("channel").many().optional()],
         run: unsubscribe,
         ..Command::of(Group::PubSub)

@@ -26,7 +26,7 @@ pub static COMMANDS: &[Command] = &[
         name: "PSYNC",
         summary: "Begins to replicate, where possible from where it was left.",
         since: "2.8.0",
-        flags: flags!(ADMIN | NO_ASYNC_LOADING | NO_MULTI | NOSCRIPT | EXCLUSIVE),
+        flags: flags!(ADMIN | NO_ASYNC_LOADING | NO_MULTI | NOSCRIPT | EXCLUSIVE | SETTLED),
         args: &[text("replicationid"), integer("offset").many()],
         run: psync,
         ..Command::of(Group::Server)
@@ -45,7 +45,7 @@ pub static COMMANDS: &[Command] = &[
         name: "SYNC",
         summary: "Begins to replicate.",
         since: "1.0.0",
-        flags: flags!(ADMIN | NO_ASYNC_LOADING | NO_MULTI | NOSCRIPT | EXCLUSIVE),
+        flags: flags!(ADMIN | NO_ASYNC_LOADING | NO_MULTI | NOSCRIPT | EXCLUSIVE | SETTLED),
         run: sync,
         ..Command::of(Group::Server)
     },

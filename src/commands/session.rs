@@ -92,7 +92,7 @@ pub struct SessionState {
     /// Commands queued since MULTI.
     pub multi: Option<Multi>,
     pub watched: Vec<Watched>,
-    /// Set when a watched key was touched.
+    /// What became of the watched keys.
     pub watch_mark: Mark,
     pub subscriptions: Subscriptions,
     /// What others sent goes out before the reply of the command that is being run: it gave

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::command::{Command, Flags, Group, flags};
-use super::context::Context;
-use super::dispatch::owned;
+use super::context::{Context, Within};
+use super::dispatch::{self, owned};
 use super::grammar::{Access, key};
 use super::inside::{Tally, run_inside};
+use super::instance::Instance;
 use super::monitor::Source;
 use super::outcome::Outcome;
 use super::permission;
@@ -17,7 +18,7 @@ use super::request::Args;
 use super::session::SessionState;
 use super::table::Entry;
 use super::tracking::{self, TrackingTable};
-use super::watch::WatchTable;
+use super::watch::{Fate, WatchTable};
 use crate::acl::{Denial, Place};
 use crate::base::{Error, Result, clock};
 use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Wanted, sorted};
@@ -38,7 +39,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Runs the commands queued since MULTI, all or none visible to others.",
         since: "1.2.0",
         complexity: "That of the queued commands",
-        flags: flags!(NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG),
+        flags: flags!(NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | SETTLED),
         run: exec,
         ..Command::of(Group::Transactions)
     },
@@ -65,7 +66,7 @@ pub static COMMANDS: &[Command] = &[
         summary: "Lets the next EXEC fail if one of these keys is changed before it.",
         since: "2.2.0",
         complexity: "O(1) a key",
-        flags: flags!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY),
+        flags: flags!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | SETTLED),
         args: &[key("key", Access::Inspect).many()],
         run: watch,
         ..Command::of(Group::Transactions)
@@ -125,6 +126,11 @@ impl Multi {
         self.queued.iter().any(|queued| queued.entry.command.group == Group::Scripting)
     }
 
+    /// Whether one of the queued commands may write.
+    pub(super) fn may_write(&self, instance: &Instance) -> bool {
+        self.queued.iter().any(|queued| dispatch::writes(instance, queued.entry, &queued.words()))
+    }
+
     /// The locks of all keys, watched ones included: nobody may change those between the
     /// check and the commit.
     pub(super) fn wanted(&self, state: &SessionState, table: &TrackingTable) -> Wanted {
@@ -148,7 +154,7 @@ impl SessionState {
         for watched in self.watched.drain(..) {
             table.remove(watched.db, &watched.key, &self.watch_mark);
         }
-        self.watch_mark.store(false, Ordering::Release);
+        self.watch_mark.clear();
     }
 
     /// Forgets MULTI and WATCH.
@@ -219,28 +225,13 @@ fn watch(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
         if context.session.watched.iter().any(|watched| watched.db == db && watched.key == key) {
             continue;
         }
-        // Watch first, look second: a change in between is then seen.
-        context.instance.watch.add(db, key.clone(), context.session.watch_mark.clone());
-        context.session.watched.push(Watched { db, key: key.clone(), was_there: false });
+        // The lock of the key is held, so nothing changes between the look and the entry.
         let stored = context.key(&key);
-        let was_there = match context.tx.record(&stored) {
-            Ok(found) => found.is_some(),
-            Err(error) => {
-                forget_last(context, db, &key);
-                return Err(error);
-            }
-        };
-        if let Some(last) = context.session.watched.last_mut() {
-            last.was_there = was_there;
-        }
+        let was_there = context.tx.record(&stored)?.is_some();
+        context.instance.watch.add(db, key.clone(), context.session.watch_mark.clone(), was_there);
+        context.session.watched.push(Watched { db, key, was_there });
     }
     Ok(Outcome::ok())
-}
-
-/// The look at the key failed (it is on disk, say): WATCH will be run again from this key on.
-fn forget_last(context: &mut Context<'_>, db: DatabaseIndex, key: &Bytes) {
-    context.instance.watch.remove(db, key, &context.session.watch_mark);
-    context.session.watched.pop();
 }
 
 fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
@@ -267,7 +258,7 @@ fn exec(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
             replies.push(Reply::error(denial.reply_in_exec()));
             continue;
         }
-        match run_inside(context, queued.entry, &queued.words(), &mut tally) {
+        match run_inside(context, queued.entry, &queued.words(), Within::Transaction, &mut tally) {
             Ok(reply) => {
                 replies.push(reply);
                 ran.push((queued, context.session.db));
@@ -312,12 +303,17 @@ fn may_still_run(session: &SessionState, queued: &Queued) -> Result<(), Denial> 
 }
 
 fn watched_changed(context: &mut Context<'_>) -> Result<bool> {
-    if context.session.watch_mark.load(Ordering::Acquire) {
+    let fate = context.session.watch_mark.fate();
+    if fate == Fate::Touched {
         return Ok(true);
     }
     for watched in context.session.watched.clone() {
+        // What was missing and is there now has been touched, or come with its database.
+        if !watched.was_there && fate == Fate::Untouched {
+            continue;
+        }
         let key = context.tx.key(watched.db, &watched.key);
-        if watched.was_there && context.tx.record(&key)?.is_none() {
+        if context.tx.record(&key)?.is_some() != watched.was_there {
             return Ok(true);
         }
     }

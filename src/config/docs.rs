@@ -55,7 +55,7 @@ const fn when(row: &Parameter) -> &'static str {
         Change::Live => "",
         Change::Restart => " (restart)",
         Change::Protected => " (needs enable-protected-configs)",
-        Change::Pinned => " (restart)",
+        Change::Fixed | Change::Pinned => " (restart)",
     }
 }
 
@@ -177,7 +177,7 @@ fn markdown_entry(out: &mut String, row: &Parameter) {
         Change::Live => "by CONFIG SET",
         Change::Restart => "at the next start",
         Change::Protected => "by CONFIG SET, where `enable-protected-configs` allows it",
-        Change::Pinned => "at the next start (CONFIG SET takes the value it has)",
+        Change::Fixed | Change::Pinned => "at the next start (CONFIG SET takes the value it has)",
     };
     let default = if row.default.is_empty() { "empty".into() } else { format!("`{}`", row.default) };
     let _ = writeln!(out, "Takes {}. Default: {default}. Changes {change}.", row.kind.allowed());

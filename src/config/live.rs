@@ -223,7 +223,8 @@ fn changed(before: &Settings, pairs: &[Pair<'_>]) -> Result<Settings, SetError> 
         if let Some(why) = after.refusal(parameter) {
             return Err(failed(why));
         }
-        if parameter.change == Change::Pinned && after.show(parameter) != before.show(parameter) {
+        if matches!(parameter.change, Change::Fixed | Change::Pinned) && after.show(parameter) != before.show(parameter)
+        {
             return Err(failed("it cannot change while the server runs".into()));
         }
     }

@@ -73,6 +73,9 @@ pub enum Change {
     Live,
     /// Only by starting the server anew.
     Restart,
+    /// The same for a parameter that Redis has not: CONFIG SET takes the value it has, for clients
+    /// that write back all they read.
+    Fixed,
     /// By CONFIG SET where `enable-protected-configs` allows it.
     Protected,
     /// As `Protected`, and only to the value it has: the database cannot move
@@ -151,6 +154,11 @@ impl Parameter {
     /// Takes effect at the start of the server only.
     pub(super) const fn restart(mut self) -> Self {
         self.change = Change::Restart;
+        self
+    }
+
+    pub(super) const fn fixed(mut self) -> Self {
+        self.change = Change::Fixed;
         self
     }
 

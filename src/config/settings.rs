@@ -107,7 +107,7 @@ settings! {
         /// Seconds between probes of a silent connection; 0 sends none.
         tcp_keepalive: u32 = integer("tcp-keepalive", 0, INT, "300");
         /// Threads that serve connections; 0 takes one for each core.
-        network_threads: u32 = integer("network-threads", 0, 1024, "0").restart();
+        network_threads: u32 = integer("network-threads", 0, 1024, "0").fixed();
     }
     Tls {
         /// The port for TLS connections; 0 listens on none.
@@ -135,7 +135,7 @@ settings! {
         /// The file of the log; empty for standard output.
         logfile: String = text("logfile", "").restart();
         /// The form of log lines: `text` for people, `json` for programs.
-        log_format: LogFormat = choice::<LogFormat>("log-format", "text").restart();
+        log_format: LogFormat = choice::<LogFormat>("log-format", "text").fixed();
         /// A file to keep the process id in while the server runs; empty for none.
         pidfile: String = text("pidfile", "").restart();
     }
@@ -189,10 +189,10 @@ settings! {
         /// lives on disk only. 0 takes a quarter of the machine's memory.
         maxmemory: u64 = size("maxmemory", 0, u64::MAX, "512mb");
         /// The share of `maxmemory` that holds hot records, in percent.
-        record_cache_percent: u32 = integer("record-cache-percent", 0, 80, "30").restart();
+        record_cache_percent: u32 = integer("record-cache-percent", 0, 80, "30").fixed();
         /// The share of `maxmemory` that holds writes not yet in sorted files, in percent.
         /// What the two shares leave goes to the block cache and to clients.
-        write_buffer_percent: u32 = integer("write-buffer-percent", 1, 50, "20").restart();
+        write_buffer_percent: u32 = integer("write-buffer-percent", 1, 50, "20").fixed();
         /// Nothing is evicted from disk, whatever is chosen; a policy with `lfu` makes OBJECT FREQ
         /// answer, any other OBJECT IDLETIME.
         maxmemory_policy: MaxmemoryPolicy =
@@ -218,9 +218,9 @@ settings! {
         rdbchecksum: bool = yes_no("rdbchecksum", "yes").restart().not_yet("they always do");
         /// Threads that read data from disk for requests which miss every cache; 0 takes eight for
         /// each core, at least 16 and at most 128.
-        cold_io_threads: u32 = integer("cold-io-threads", 0, 1024, "0").restart();
+        cold_io_threads: u32 = integer("cold-io-threads", 0, 1024, "0").fixed();
         /// Threads that flush and compact; 0 leaves it to the engine.
-        compaction_threads: u32 = integer("compaction-threads", 0, 256, "0").restart();
+        compaction_threads: u32 = integer("compaction-threads", 0, 256, "0").fixed();
     }
     Keyspace {
         /// The keyspace events to publish: K (by key) or E (by event), and classes: g $ l s h z x e t d,
@@ -280,10 +280,10 @@ settings! {
             "latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9",
         );
         /// The port for /metrics, /healthz, /readyz and the console; 0 listens on none.
-        metrics_port: u16 = integer("metrics-port", 0, 65535, "0").restart().not_yet(NO_METRICS);
+        metrics_port: u16 = integer("metrics-port", 0, 65535, "0").fixed().not_yet(NO_METRICS);
         /// The addresses for `metrics-port`.
         metrics_bind: Addresses =
-            Parameter::new("metrics-bind", Kind::Addresses, "127.0.0.1 -::1").restart().not_yet(NO_METRICS);
+            Parameter::new("metrics-bind", Kind::Addresses, "127.0.0.1 -::1").fixed().not_yet(NO_METRICS);
     }
     Replication {
         /// Seconds between signs of life to replicas.

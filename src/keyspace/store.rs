@@ -72,6 +72,24 @@ pub struct StoreCounters {
     pub misses: Sharded,
 }
 
+impl StoreCounters {
+    /// Back to zero (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        for counter in [
+            &self.expired_keys,
+            &self.expired_fields,
+            &self.blind_writes,
+            &self.reclaimed_objects,
+            &self.commits,
+            &self.reader_reruns,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.hits.reset();
+        self.misses.reset();
+    }
+}
+
 /// The shared state below all transactions.
 pub struct Store {
     pub(super) engine: Arc<dyn Engine>,

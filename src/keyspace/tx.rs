@@ -162,6 +162,8 @@ pub struct Tx {
     observed: SmallVec<[(Stripe, u32); 4]>,
     pub(super) reads: u32,
     seen: Seen,
+    /// Whether looking at a record counts as its use (OBJECT IDLETIME).
+    notes_uses: bool,
     lapsed: Vec<(DatabaseIndex, Bytes)>,
     wanted_events: Class,
     wants_touched: bool,
@@ -196,6 +198,7 @@ impl Tx {
             observed: SmallVec::new(),
             reads: 0,
             seen: Seen::default(),
+            notes_uses: true,
             lapsed: Vec::new(),
             wanted_events: Class::empty(),
             wants_touched: false,
@@ -214,6 +217,11 @@ impl Tx {
         self.reads = 0;
         self.wanted_events = self.store.wanted_events();
         self.wants_touched = self.store.wants_touched();
+    }
+
+    /// Whether the looks from here on count as uses of what they find.
+    pub fn count_uses(&mut self, counts: bool) {
+        self.notes_uses = counts;
     }
 
     /// From here on this command reads a frozen state: for readers whose key never stands still.
@@ -327,7 +335,10 @@ impl Tx {
     }
 
     /// The record as it is stored, lapsed or not.
-    fn stored_record(&mut self, key: &Key) -> Result<Option<Record>> {
+    ///
+    /// # Errors
+    /// As [`Tx::record`].
+    pub fn stored_record(&mut self, key: &Key) -> Result<Option<Record>> {
         if let Some(pending) = self.records.get(key.stored()) {
             return decode(key, pending.after.as_ref());
         }
@@ -342,6 +353,10 @@ impl Tx {
         let version = self.observe(key.stripe());
         if let Some(entry) = self.store.cache.get(key.stored()) {
             let record = entry.record();
+            if self.notes_uses {
+                #[expect(clippy::cast_possible_truncation, reason = "seconds wrap")]
+                entry.access.touch_now_and_then((self.now_ms / 1000) as u32);
+            }
             if self.locks.holds(key.stripe()) {
                 self.seen.set(key, entry);
             }

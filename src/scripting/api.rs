@@ -137,6 +137,8 @@ fn run_command(stack: &mut Stack<'_>) -> Result<bool, Problem> {
     check_words(stack)?;
     let protocol = stack.shared.protocol.get();
     let called = with_words(stack, |words, host| host.call(words, protocol)).map_err(Problem::Raise)?;
+    // Thousands of arguments may leave no room for the reply.
+    stack.set_top(0);
     Ok(push_called(stack, &called, protocol))
 }
 

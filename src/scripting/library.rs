@@ -102,6 +102,11 @@ impl Libraries {
         self.by_name.is_empty()
     }
 
+    /// Bytes of their code.
+    pub fn bytes(&self) -> usize {
+        self.all().map(|library| library.code.len()).sum()
+    }
+
     pub fn function_count(&self) -> usize {
         self.all().map(|library| library.functions.len()).sum()
     }
@@ -113,6 +118,11 @@ impl Libraries {
     /// Those whose names match.
     pub fn matching(&self, pattern: &[u8]) -> impl Iterator<Item = &Arc<Library>> {
         self.all().filter(move |library| glob::matches(pattern, library.name.as_bytes(), true))
+    }
+
+    /// Whether one of these has this stamp.
+    pub(super) fn holds(&self, stamp: u64) -> bool {
+        self.all().any(|library| library.stamp == stamp)
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<Library>> {

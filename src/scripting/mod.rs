@@ -141,6 +141,7 @@ impl Scripts {
         vm.limit_memory(memory_bytes);
         let result = work(&mut vm);
         if vm.is_sound() {
+            vm.tidy(&self.libraries.load());
             self.give_back(vm);
         }
         Some(result)

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use super::convert::{Answer, pop_answer};
 use super::host::{Halt, Host};
-use super::library::{Function, Library, Registered};
+use super::library::{Function, Libraries, Library, Registered};
 use super::lua::{Failure, Kept, Kind, Lua, Stack};
 use super::sandbox::Sandbox;
 use super::script::{Script, Sha};
@@ -16,6 +16,11 @@ use crate::resp::{Protocol, Reply};
 const COMPILED_MAX: usize = 4096;
 /// An interpreter that holds more between two runs is replaced.
 const IDLE_BYTES: usize = 8 << 20;
+
+/// Libraries that were replaced or deleted, as many as an interpreter keeps all the same.
+const OUTDATED_LIBRARIES: usize = 16;
+/// Runs between two steps of the garbage collector that nothing else asks for.
+const RUNS_PER_COLLECTION: u32 = 50;
 
 const SCRIPT_NAME: &CStr = c"@user_script";
 const FUNCTION_NAME: &CStr = c"@user_function";
@@ -29,6 +34,7 @@ pub(super) struct Vm {
     libraries: FxHashMap<u64, Vec<Kept>>,
     /// Something went wrong that it may not have got over.
     spoilt: bool,
+    runs: u32,
     /// How many flushes there had been when it was made.
     pub flushes: usize,
 }
@@ -59,6 +65,7 @@ impl Vm {
             scripts: FxHashMap::default(),
             libraries: FxHashMap::default(),
             spoilt: false,
+            runs: 0,
             flushes,
         })
     }
@@ -70,6 +77,21 @@ impl Vm {
 
     pub fn used_bytes(&self) -> usize {
         self.lua.used_bytes()
+    }
+
+    /// After a run: gives back what nobody will ask for any more.
+    pub fn tidy(&mut self, current: &Libraries) {
+        self.runs = self.runs.wrapping_add(1);
+        if self.libraries.len() > current.len() + OUTDATED_LIBRARIES {
+            let outdated: Vec<u64> = self.libraries.keys().copied().filter(|stamp| !current.holds(*stamp)).collect();
+            for stamp in outdated {
+                let functions = self.libraries.remove(&stamp).unwrap_or_default();
+                self.lua.with(|stack| functions.into_iter().for_each(|kept| stack.forget(kept)));
+            }
+        }
+        if self.runs.is_multiple_of(RUNS_PER_COLLECTION) {
+            self.lua.collect();
+        }
     }
 
     /// Whether it may run something again.

@@ -47,7 +47,9 @@ async fn step<T: Send + 'static>(what: &'static str, work: impl FnOnce() -> Resu
 pub(super) async fn expire(instance: Arc<Instance>) {
     loop {
         let now_ms = clock::now_ms();
-        let due = instance.store.next_deadline_ms() <= now_ms && instance.active_expiry.load(Ordering::Relaxed);
+        let may_delete = instance.active_expiry.load(Ordering::Relaxed)
+            && instance.observe.clients.paused_until(true, now_ms).is_none();
+        let due = may_delete && instance.store.next_deadline_ms() <= now_ms;
         let store = instance.store.clone();
         let more = due
             && step("expiry", move || {

@@ -153,6 +153,7 @@ pub(super) fn assemble(
         control: controller,
         scripts: Arc::default(),
         active_expiry: AtomicBool::new(true),
+        scripts_run_all: AtomicBool::new(false),
         syncer,
         saver: Arc::new(Saver::new(store.engine().latest_sequence())),
         process: process(&config)?,

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::base::clock;
+use crate::base::{clock, random};
 
 /// What one entry costs around key and value: its slot and hash in the cache's tables, the
 /// reference count and header of the entry, the allocator's rounding.
@@ -68,6 +68,14 @@ impl Access {
         let grows = count < u8::MAX && chance < 1.0 / (above * f64::from(rules.log_factor) + 1.0);
         let count = count + u8::from(grows);
         self.0.store(pack(now, minutes(now), count), Ordering::Relaxed);
+    }
+
+    /// Notes an access, once a second at the most: so hot keys do not write what all threads read.
+    pub fn touch_now_and_then(&self, now: u32) {
+        let (last, _, _) = unpack(self.0.load(Ordering::Relaxed));
+        if last != now {
+            self.touch(now, random::fraction(), FrequencyRules::default());
+        }
     }
 
     /// Seconds since the last access (OBJECT IDLETIME).

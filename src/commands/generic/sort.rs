@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::base::number::{parse_double, parse_double_lenient};
 use crate::base::{ClientError, Error, Result};
 use crate::commands::command::Keys;
-use crate::commands::context::Context;
+use crate::commands::context::{Context, Within};
 use crate::commands::grammar::{Access, Begin, Find, KeySpec};
 use crate::commands::list;
 use crate::commands::outcome::Outcome;
@@ -263,8 +263,8 @@ fn elements(context: &mut Context<'_>, request: &mut Request<'_>) -> Result<Vec<
         Set::TYPE => {
             let Some(set) = context.tx.read::<Set>(&key)? else { return Ok(Vec::new()) };
             context.weigh_elements(set.len().saturating_mul(each))?;
-            if request.unsorted && request.store.is_some() {
-                // What is stored, and replicated, does not depend on the order of a set.
+            if request.unsorted && (request.store.is_some() || context.within == Within::Script) {
+                // What is stored, or comes of a script, does not depend on the order of a set.
                 (request.unsorted, request.alpha, request.by) = (false, true, None);
             }
             set.all(context.tx)?

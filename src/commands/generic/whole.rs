@@ -44,7 +44,7 @@ pub(super) fn exists(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
     Ok(Outcome::count(found))
 }
 
-/// Looking at a record is what touches it: the cache notes the access.
+/// Looking at a record is what touches it, unless the command says otherwise, as EXISTS does.
 pub(super) fn touch(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     exists(context, args)
 }

@@ -64,7 +64,7 @@ fn move_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, way: Way<'_>, at
             Ok(Outcome::bulk(element))
         }
         // Two different nulls, as in Redis: of a value where nothing waits, of an array in time.
-        None if context.in_transaction => Ok(Outcome::nil()),
+        None if context.in_transaction() => Ok(Outcome::nil()),
         None => Ok(wait(context, &[way.source], until_ms)),
     }
 }

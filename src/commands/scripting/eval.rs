@@ -11,8 +11,10 @@ use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result};
 use crate::commands::command::Flags;
 use crate::commands::context::Context;
+use crate::commands::instance::Instance;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
+use crate::commands::table::Entry;
 use crate::resp::Reply;
 use crate::scripting::running::Kind;
 use crate::scripting::{Answer, Halt, Libraries, Script, ScriptFlags, Sha, Words};
@@ -58,6 +60,22 @@ pub(super) fn fcall(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
     let kind = Kind::Function(function.name.clone());
     let (scripts, memory_bytes) = (context.instance.scripts.clone(), memory_limit(context));
     run(context, args, rights, &kind, |host| scripts.call((&library, place), words, memory_bytes, host))
+}
+
+/// What the script or function that a request calls declares of itself; `None` if it is not known, or
+/// declares nothing.
+pub(in crate::commands) fn declared_flags(instance: &Instance, entry: Entry, args: &[&[u8]]) -> Option<ScriptFlags> {
+    let what = args.get(1)?;
+    match entry.command.name {
+        "EVAL" | "EVAL_RO" => Script::new(Sha::of(what), Bytes::copy_from_slice(what)).ok()?.flags,
+        "EVALSHA" | "EVALSHA_RO" => instance.scripts.cache.get(&Sha::parse(what)?)?.flags,
+        "FCALL" | "FCALL_RO" => {
+            let libraries = instance.scripts.libraries();
+            let (library, place) = libraries.function(&String::from_utf8_lossy(what))?;
+            library.functions.get(place).map(|function| function.flags)
+        }
+        _ => None,
+    }
 }
 
 /// The libraries as this transaction sees them.
@@ -146,7 +164,7 @@ fn run(
         Err(Halt::Killed(text)) => Answer { reply: Reply::error(format!("ERR {text}")), counted: false },
     };
     if context.tx.reads_are_consistent() {
-        notes.tell(context, answer.counted);
+        notes.tell(context, args.all(), answer.counted);
     }
     Ok(answer.reply.into())
 }

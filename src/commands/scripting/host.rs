@@ -9,13 +9,14 @@
 //! enough for all there are, and runs the script again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
 use crate::acl::{Denial, Place};
 use crate::base::{Error, Result, clock};
-use crate::commands::command::Flags;
-use crate::commands::context::Context;
+use crate::commands::command::{Flags, flags};
+use crate::commands::context::{Context, Within};
 use crate::commands::dispatch::owned;
 use crate::commands::inside::{Tally, run_inside};
 use crate::commands::monitor::Source;
@@ -74,16 +75,20 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// `counted`: the script's own reply is an error that is among those noted here.
-    pub fn tell(self, context: &Context<'_>, counted: bool) {
+    /// `call`: the words of the command that called the script. `counted`: the script's own reply is an
+    /// error that is among those noted here.
+    pub fn tell(self, context: &Context<'_>, call: &[&[u8]], counted: bool) {
         self.tally.tell(context, counted);
         for (entry, words, denial) in self.denials {
             let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
             permission::note_denial(context.instance, context.session, entry, &words, denial, Place::Script);
         }
+        // Who watches sees the script before its commands.
+        let (monitors, source) = (&context.instance.monitors, Source::Client(&context.session.client));
+        monitors.show_script(clock::now_us(), context.session.db, source, context.entry, call);
         for (entry, words, db) in self.ran {
             let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
-            context.instance.monitors.show(clock::now_us(), db, Source::Script, entry, &words);
+            monitors.show(clock::now_us(), db, Source::Script, entry, &words);
         }
         for (level, text) in self.log {
             let text = String::from_utf8_lossy(&text);
@@ -183,7 +188,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     /// Why a command is not for scripts, or not for this one.
     fn refusal(&self, entry: Entry, words: &[&[u8]]) -> Option<&'static str> {
         let flags = entry.command.flags;
-        if flags.contains(Flags::NOSCRIPT) {
+        if flags.contains(Flags::NOSCRIPT) && !self.context.instance.scripts_run_all.load(Ordering::Relaxed) {
             return Some("ERR This Redis command is not allowed from script");
         }
         if !entry.accepts(words.len()) {
@@ -200,11 +205,12 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             }
             return Err(Error::client(format!("ERR {}", denial.reply_in_script())));
         }
-        if !entry.command.flags.contains(Flags::WRITE) {
-            return Ok(());
-        }
-        if !self.rights.writes {
+        let flags = entry.command.flags;
+        if !self.rights.writes && flags.intersects(flags!(WRITE | MAY_REPLICATE)) {
             return Err(Error::client("ERR Write commands are not allowed from read-only scripts."));
+        }
+        if !flags.contains(Flags::WRITE) {
+            return Ok(());
         }
         self.context.instance.observe.writes_allowed()
     }
@@ -223,7 +229,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             self.context.session.note_reads(&self.context.instance.tracking, entry, words);
         }
         let savepoint = self.context.tx.savepoint();
-        let reply = run_inside(self.context, entry, words, &mut self.notes.tally)?;
+        let reply = run_inside(self.context, entry, words, Within::Script, &mut self.notes.tally)?;
         if self.keeps_writes {
             self.context.tx.forget_effects(savepoint);
         }

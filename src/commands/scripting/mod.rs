@@ -12,6 +12,7 @@ mod script;
 use super::command::{Category, Command, Group, flags};
 use super::grammar::{Access, Arg, integer, key, text};
 
+pub(super) use eval::declared_flags;
 pub use function::restore_libraries;
 
 /// `numkeys key … arg …`, behind a script, its SHA-1 or a function's name.

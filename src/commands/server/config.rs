@@ -91,6 +91,7 @@ fn set(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
 
 fn resetstat(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     context.instance.observe.reset();
+    context.instance.store.counters.reset();
     Ok(Outcome::ok())
 }
 

@@ -28,6 +28,10 @@ pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
             context.instance.active_expiry.store(args.integer()? != 0, Ordering::Relaxed);
             Ok(Outcome::ok())
         }
+        b"SET-DISABLE-DENY-SCRIPTS" => {
+            context.instance.scripts_run_all.store(args.integer()? != 0, Ordering::Relaxed);
+            Ok(Outcome::ok())
+        }
         b"OBJECT" => object(context, args),
         b"DIGEST" => digest::whole(context),
         b"DIGEST-VALUE" => digest::values(context, args),
@@ -57,8 +61,7 @@ pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
         | b"REPLYBUFFER"
         | b"PAUSE-CRON"
         | b"REPLICATE"
-        | b"DICT-RESIZING"
-        | b"SET-DISABLE-DENY-SCRIPTS" => Ok(Outcome::ok()),
+        | b"DICT-RESIZING" => Ok(Outcome::ok()),
         _ => Err(Error::client(format!(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
             String::from_utf8_lossy(&name)
@@ -75,7 +78,7 @@ fn sleep(args: &mut Args<'_>) -> Result<Outcome> {
 
 fn object(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let key = context.key(args.key()?);
-    let record = context.tx.record(&key)?.ok_or(ClientError::NoSuchKey)?;
+    let record = context.tx.stored_record(&key)?.ok_or(ClientError::NoSuchKey)?;
     Ok(Reply::simple(format!(
         "Value at:0x0 refcount:1 encoding:{} serializedlength:{} lru:0 lru_seconds_idle:0",
         types::encoding_name(&record),

@@ -155,11 +155,14 @@ fn memory_section(report: &Report<'_>, out: &mut String) {
     let libraries = scripts.libraries();
     field(out, "used_memory_lua", scripts.memory_bytes());
     field(out, "used_memory_vm_eval", scripts.memory_bytes());
+    field(out, "used_memory_vm_functions", 0);
+    field(out, "used_memory_vm_total", scripts.memory_bytes());
+    field(out, "used_memory_functions", libraries.bytes());
     field(out, "used_memory_scripts_eval", scripts.cache.bytes());
     field(out, "number_of_cached_scripts", scripts.cache.len());
     field(out, "number_of_functions", libraries.function_count());
     field(out, "number_of_libraries", libraries.len());
-    field(out, "used_memory_scripts", scripts.memory_bytes() + scripts.cache.bytes());
+    field(out, "used_memory_scripts", scripts.cache.bytes() + libraries.bytes());
     field(out, "maxmemory", report.settings.maxmemory);
     field(out, "maxmemory_human", human(report.settings.maxmemory));
     field(out, "maxmemory_budget", budget);
@@ -167,6 +170,7 @@ fn memory_section(report: &Report<'_>, out: &mut String) {
     field(out, "mem_fragmentation_ratio", format!("{:.2}", resident as f64 / used.max(1) as f64));
     field(out, "mem_allocator", "jemalloc-5.3.1");
     field(out, "active_defrag_running", 0);
+    field(out, "lazyfreed_objects", report.instance.store.counters.reclaimed_objects.load(Ordering::Relaxed));
     field(out, "lazyfree_pending_objects", report.instance.store.reclaim_backlog(1000).unwrap_or(0));
 }
 

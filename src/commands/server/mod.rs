@@ -38,7 +38,7 @@ pub static COMMANDS: &[Command] =
             summary: "Writes all databases to the RDB file in the background.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | EXCLUSIVE | LONG),
+            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | EXCLUSIVE | LONG | SETTLED),
             args: &[token("schedule", "SCHEDULE").optional().since("3.2.2")],
             run: save::bgsave,
             ..Command::of(Group::Server)
@@ -69,7 +69,7 @@ pub static COMMANDS: &[Command] =
             summary: "Writes all databases to the RDB file and waits for it.",
             since: "1.0.0",
             complexity: "O(N)",
-            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI | EXCLUSIVE | LONG),
+            flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI | EXCLUSIVE | LONG | SETTLED),
             run: save::save,
             ..Command::of(Group::Server)
         },

@@ -11,7 +11,7 @@ use super::ids::{self, NO_COUNT};
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result};
 use crate::commands::blocking::{Wait, until_after_ms};
-use crate::commands::context::Context;
+use crate::commands::context::{Context, Within};
 use crate::commands::grammar::Access;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
@@ -40,6 +40,12 @@ impl<'a> Call<'a> {
         while !args.is_empty() {
             let more = args.remaining() - 1;
             if more >= 1 && args.accept("BLOCK") {
+                if context.within == Within::Script {
+                    let name = String::from_utf8_lossy(args.all().first().copied().unwrap_or_default()).into_owned();
+                    return Err(Error::client(format!(
+                        "ERR {name} command is not allowed with BLOCK option from scripts"
+                    )));
+                }
                 call.block = Some(until_after_ms(context.tx.now_ms(), args.next()?)?);
             } else if more >= 1 && args.accept("COUNT") {
                 call.count = match parse_i64(args.next()?).ok_or(ClientError::NotInteger)? {

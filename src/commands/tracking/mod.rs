@@ -48,7 +48,7 @@ pub(super) const TRACKING: Command = Command {
     summary: "Switches the tracking of keys for client-side caching on or off.",
     since: "6.0.0",
     complexity: "O(1)",
-    flags: flags!(NOSCRIPT | LOADING | STALE),
+    flags: flags!(NOSCRIPT | LOADING | STALE | SETTLED),
     args: &[
         one_of("status", &[token("on", "ON"), token("off", "OFF")]),
         integer("client-id").after("REDIRECT").optional(),

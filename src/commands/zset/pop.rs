@@ -173,7 +173,7 @@ fn pop_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Resu
 
 /// Nothing there: the command runs again when one of the keys changes, unless it may not wait.
 fn wait(context: &Context<'_>, keys: &[&[u8]], until_ms: Option<u64>) -> Outcome {
-    if context.in_transaction {
+    if context.in_transaction() {
         return Reply::NilArray.into();
     }
     let db = context.session.db;

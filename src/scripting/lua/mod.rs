@@ -71,6 +71,9 @@ pub(super) struct Shared {
     pub loading: RefCell<Option<Vec<Registered>>>,
 }
 
+/// How much one step of the collector does, in Lua's measure: enough to keep up with small scripts.
+const COLLECTOR_STEP: c_int = 50;
+
 /// An interpreter.
 pub(super) struct Lua {
     state: NonNull<ffi::lua_State>,
@@ -120,6 +123,11 @@ impl Lua {
     /// Bytes in use.
     pub fn used_bytes(&self) -> usize {
         self.shared.used_bytes.get()
+    }
+
+    /// Lets the collector work for a while.
+    pub fn collect(&mut self) {
+        raw::step_collector(self.state.as_ptr(), COLLECTOR_STEP);
     }
 
     /// Whether it has met the limit since it was made.

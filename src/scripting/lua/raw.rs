@@ -51,6 +51,12 @@ pub(super) fn restart_collector(state: *mut ffi::lua_State) {
     unsafe { ffi::lua_gc(state, ffi::LUA_GCRESTART, 0) };
 }
 
+/// Lets the collector work for a while.
+pub(super) fn step_collector(state: *mut ffi::lua_State, size: c_int) {
+    // SAFETY: the state is live, and nothing runs on it. No value has a finalizer.
+    unsafe { ffi::lua_gc(state, ffi::LUA_GCSTEP, size) };
+}
+
 /// The count hook.
 unsafe extern "C-unwind" fn tick(state: *mut ffi::lua_State, _: *mut ffi::lua_Debug) {
     let shared = shared(state);

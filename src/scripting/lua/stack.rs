@@ -418,6 +418,11 @@ impl<'a> Stack<'a> {
         Kept(unsafe { ffi::luaL_ref(self.state, ffi::LUA_REGISTRYINDEX) })
     }
 
+    /// Keeps a value no longer.
+    pub fn forget(&mut self, kept: Kept) {
+        unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, kept.0) };
+    }
+
     /// Pushes a kept value.
     pub fn push_kept(&mut self, kept: Kept) {
         unsafe { ffi::lua_rawgeti_(self.state, ffi::LUA_REGISTRYINDEX, kept.0) };
