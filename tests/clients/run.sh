@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sessions of real client libraries against one server: redis-py and ioredis
-# (installed into the user's cache folder), then redis-benchmark. redis-rs has
-# its session in tests/clients/main.rs.
+# (installed into the user's cache folder), workloads of the job frameworks rq and
+# BullMQ, then redis-benchmark. redis-rs has its session in tests/clients/main.rs.
 #
 #   tests/clients/run.sh                       the release build
 #   SERVER=redis-server tests/clients/run.sh   the reference, to prove the sessions
@@ -9,14 +9,15 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/support/server.sh
 
-PYTHON_CLIENT="redis==5.2.1"
-NODE_CLIENTS=("ioredis@5.4.2" "redis@5.8.0")
+PYTHON_CLIENTS=("redis==5.2.1" "rq==1.16.2")
+NODE_CLIENTS=("ioredis@5.4.2" "redis@5.8.0" "bullmq@5.34.0")
 
 python_environment() {
-    local folder="$CACHE/clients/python-$PYTHON_CLIENT"
-    if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -c 'import redis' 2>/dev/null; then
+    local folder="$CACHE/clients/python-${PYTHON_CLIENTS[*]}"
+    folder="${folder// /-}"
+    if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -c 'import redis, rq' 2>/dev/null; then
         python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet "$PYTHON_CLIENT"
+        "$folder/bin/pip" install --quiet "${PYTHON_CLIENTS[@]}"
     fi
     PYTHON="$folder/bin/python"
 }
@@ -24,7 +25,7 @@ python_environment() {
 node_environment() {
     NODE_FOLDER="$CACHE/clients/node-${NODE_CLIENTS[*]}"
     NODE_FOLDER="${NODE_FOLDER// /-}"
-    if [ ! -d "$NODE_FOLDER/node_modules/ioredis" ]; then
+    if [ ! -d "$NODE_FOLDER/node_modules/bullmq" ]; then
         mkdir -p "$NODE_FOLDER"
         npm install --silent --no-save --prefix "$NODE_FOLDER" "${NODE_CLIENTS[@]}"
     fi
@@ -57,6 +58,9 @@ session "$PYTHON" tests/clients/session.py "$PORT" 2
 session "$PYTHON" tests/clients/session.py "$PORT" 3
 cp tests/clients/session.mjs "$NODE_FOLDER/session.mjs"
 session node "$NODE_FOLDER/session.mjs" "$PORT"
+session "$PYTHON" tests/clients/jobs.py "$PORT"
+cp tests/clients/jobs.mjs "$NODE_FOLDER/jobs.mjs"
+session node "$NODE_FOLDER/jobs.mjs" "$PORT"
 session benchmark
 session benchmark -P 16
 echo "clients: $passed passed, 0 failed"
