@@ -63,6 +63,24 @@ fn others_go_on_and_those_who_need_its_keys_are_told() {
 }
 
 #[test]
+fn who_waits_behind_a_script_for_everything_holds_up_nobody() {
+    // Nobody is told BUSY while this lasts.
+    let server = Server::start_with(Target::Ferrock, &[("busy-reply-threshold", "60000")]);
+    let (mut spinning, mut other) = (server.connect(Protocol::Resp2), server.connect(Protocol::Resp2));
+    start(&mut spinning, &["EVAL", SPIN, "1", "its"]);
+    let mut flushing = server.connect(Protocol::Resp2);
+    flushing.send(&["FLUSHALL"]).expect("sent");
+    let mut several = server.connect(Protocol::Resp2);
+    several.send(&["MSET", "a", "1", "its", "1", "b", "1"]).expect("sent");
+    for number in 0..300 {
+        assert_eq!(other.must(&["SET", &format!("key:{number}"), "1"]), Reply::ok());
+    }
+    assert_eq!(other.must(&["SCRIPT", "KILL"]), Reply::ok());
+    assert!(error_of(spinning.read().unwrap()).contains("killed by user"));
+    assert_eq!((flushing.read().unwrap(), several.read().unwrap()), (Reply::ok(), Reply::ok()));
+}
+
+#[test]
 fn a_kill_is_not_swallowed() {
     let server = server();
     let (mut spinning, mut other) = (server.connect(Protocol::Resp2), server.connect(Protocol::Resp2));

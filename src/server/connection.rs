@@ -35,6 +35,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
 const BUSY_LOOK_MIN: Duration = Duration::from_millis(5);
 const BUSY_LOOK_MAX: Duration = Duration::from_millis(100);
 
+/// A script that has run for so long is not waited for with locks in hand.
+const SCRIPT_LONG: Duration = Duration::from_millis(20);
+
 /// Scripts that run aside at a time, fewer than the threads that the runtime has for such work.
 static SCRIPTS: Semaphore = Semaphore::const_new(256);
 
@@ -179,8 +182,30 @@ async fn wait_for_locks(wanted: Wanted, session: &Session, client: &Client, inst
     tokio::select! {
         biased;
         () = called => Waited::Called,
-        locks = instance.store.locks().clone().acquire(wanted.clone()) => Waited::Locks(locks),
+        locks = locks_holding_up_nobody(&wanted, instance) => Waited::Locks(locks),
         () = busy => Waited::Busy,
+    }
+}
+
+/// Waits for locks. Who waits for several holds those that it has, which must not last: behind a script
+/// that has run for a while, it gives them back and waits for the script's end without any.
+async fn locks_holding_up_nobody(wanted: &Wanted, instance: &Instance) -> LockSet {
+    let is_behind_script = || instance.scripts.running.in_the_way(wanted, SCRIPT_LONG).is_some();
+    let until_behind_script = async |wanted_now: bool| {
+        while is_behind_script() != wanted_now {
+            tokio::time::sleep(SCRIPT_LONG).await;
+        }
+    };
+    if matches!(wanted, Wanted::Some(stripes) if stripes.len() == 1) {
+        return instance.store.locks().clone().acquire(wanted.clone()).await;
+    }
+    loop {
+        until_behind_script(false).await;
+        tokio::select! {
+            biased;
+            locks = instance.store.locks().clone().acquire(wanted.clone()) => return locks,
+            () = until_behind_script(true) => {}
+        }
     }
 }
 

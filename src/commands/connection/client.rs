@@ -520,7 +520,7 @@ fn reply(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
             Ok(Reply::Silent.into())
         }
         b"skip" => {
-            if context.session.reply_mode == ReplyMode::On {
+            if context.session.reply_mode != ReplyMode::Off {
                 context.session.reply_mode = ReplyMode::SkipNext;
             }
             Ok(Reply::Silent.into())

@@ -181,7 +181,10 @@ fn reset(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     state.hear_nothing(context.instance);
     state.select(0);
     state.speak(Protocol::Resp2);
-    state.reply_mode = ReplyMode::On;
+    // A SKIP before it holds for its own reply still.
+    if state.reply_mode != ReplyMode::Skip {
+        state.reply_mode = ReplyMode::On;
+    }
     state.client.no_evict.store(false, Ordering::Relaxed);
     state.client.no_touch.store(false, Ordering::Relaxed);
     let user = context.instance.acl.default_user().clone();
