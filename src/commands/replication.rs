@@ -178,6 +178,15 @@ fn replconf(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     Ok(Outcome::ok())
 }
 
+/// Where a replica can be reached, as it says itself or else as it is seen.
+pub(super) fn address_of(replica: &Replica<Client>) -> &str {
+    let seen = &replica.to.address;
+    replica.ip.as_deref().unwrap_or_else(|| seen.rsplit_once(':').map_or(seen, |(ip, _)| ip))
+}
+
+/// What clients of WAIT wait for: word of a replica. No database has this number.
+pub(super) const ACKNOWLEDGEMENT: (u32, Bytes) = (u32::MAX, Bytes::new());
+
 /// As many bytes as Redis takes.
 const LONGEST_ADDRESS: usize = 255;
 
@@ -207,6 +216,8 @@ fn acknowledge(context: &mut Context<'_>, offset: &[u8]) {
     replica.acknowledge(offset, clock::now_ms());
     replica.enter(State::Online);
     context.session.client.outbox.hold(false);
+    context.session.client.bell.notify_one();
+    context.instance.waiters.call_all(&ACKNOWLEDGEMENT);
 }
 
 impl SessionState {

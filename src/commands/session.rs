@@ -100,6 +100,8 @@ pub struct SessionState {
     pub pushes_first: bool,
     /// Client-side caching.
     pub tracked: Tracked,
+    /// Where in the replication stream its last write stands at the latest.
+    pub written_offset: u64,
     /// What it has said of itself as a replica.
     pub introduction: Introduction,
 }
@@ -146,6 +148,7 @@ impl Session {
                 subscriptions: Subscriptions::default(),
                 pushes_first: false,
                 tracked: Tracked::default(),
+                written_offset: 0,
                 introduction: Introduction::default(),
             },
             tx: Tx::new(instance.store.clone()),
@@ -199,6 +202,7 @@ impl Session {
                 true
             }
             Some(waiting) => {
+                waiting.renew_reply(wait.on_timeout);
                 // Where there is no key there is nothing for those behind either.
                 waiting.pass_on(|(db, name)| !matches!(tx.record(&tx.key(*db, name)), Ok(None)));
                 false
@@ -371,9 +375,13 @@ impl Session {
     ///
     /// When the store refuses, the replies of all gathered requests become errors.
     pub(super) fn commit(&mut self, output: &mut BytesMut, tier: Tier) -> bool {
-        self.unsynced |= !self.tx.is_clean();
+        let is_clean = self.tx.is_clean();
+        self.unsynced |= !is_clean;
         let done = self.tx.commit(tier == Tier::Disk, self.state.client.id);
         match done {
+            Ok(()) if !is_clean && self.instance.feed.flows() => {
+                self.state.written_offset = self.instance.feed.offset();
+            }
             Ok(()) => {}
             Err(Error::WouldStall) => return false,
             Err(error) => {

@@ -23,6 +23,7 @@ use super::blocking::Wait;
 use super::table::Entry;
 use crate::keyspace::{Commit, DatabaseIndex, LockSet, Stripe, Touched, Tx};
 use crate::observe::Client;
+use crate::resp::Reply;
 
 /// A key of a database.
 pub(super) type WaitedKey = (DatabaseIndex, Bytes);
@@ -115,6 +116,19 @@ impl Waiters {
         }
     }
 
+    /// Calls everybody who waits for this.
+    pub(super) fn call_all(&self, key: &WaitedKey) {
+        if !self.is_empty() {
+            let queues = self.queues.lock();
+            queues
+                .by_key
+                .get(key)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .for_each(|waiter| waiter.call(key.clone(), None));
+        }
+    }
+
     /// Calls who waits for a key behind a ticket.
     fn call_next(&self, key: &WaitedKey, ticket: u64, locks: Option<LockSet>) {
         let queues = self.queues.lock();
@@ -167,6 +181,11 @@ impl Waiting {
     /// What the handler asked for when it began to wait.
     pub fn wait(&self) -> &Wait {
         &self.wait
+    }
+
+    /// The reply of giving up is another by now.
+    pub fn renew_reply(&mut self, reply: Reply) {
+        self.wait.on_timeout = reply;
     }
 
     /// The command that waits.

@@ -519,10 +519,16 @@ impl Tx {
                 self.push_deed(key.db, Deed::Lapsed(Bytes::copy_from_slice(key.user_key())));
             }
             self.store.counters.expired_keys.fetch_add(1, Ordering::Relaxed);
-        } else if self.lapsed.len() < MAX_NOTED_LAPSES {
-            self.lapsed.push((key.db, Bytes::copy_from_slice(key.user_key())));
+        } else {
+            self.note_lapsed(key.db, [Bytes::copy_from_slice(key.user_key())]);
         }
         Ok(())
+    }
+
+    /// Reads found keys past their deadline.
+    pub(super) fn note_lapsed(&mut self, db: DatabaseIndex, keys: impl IntoIterator<Item = Bytes>) {
+        let room = MAX_NOTED_LAPSES.saturating_sub(self.lapsed.len());
+        self.lapsed.extend(keys.into_iter().take(room).map(|key| (db, key)));
     }
 
     /// Keys that reads found past their deadline, for whoever deletes them afterwards.

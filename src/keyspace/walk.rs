@@ -74,11 +74,15 @@ impl CursorTable {
     }
 }
 
+/// Lapsed keys that one walk remembers, for whoever deletes them.
+const LAPSED_REMEMBERED: usize = 64;
+
 /// Keys of one database in order, each with its record; lapsed ones are left out.
 pub struct Walk {
     cursor: Box<dyn Cursor>,
     pending: std::iter::Peekable<std::vec::IntoIter<(Bytes, Option<Bytes>)>>,
     now_ms: u64,
+    lapsed: Vec<Bytes>,
 }
 
 impl Walk {
@@ -94,8 +98,12 @@ impl Walk {
                 key: stored.to_vec(),
                 what: error.to_string(),
             })?;
+            let name = stored.slice(KEY_PREFIX_BYTES.min(stored.len())..);
             if !record.is_lapsed(self.now_ms) {
-                return Ok(Some((stored.slice(KEY_PREFIX_BYTES.min(stored.len())..), record)));
+                return Ok(Some((name, record)));
+            }
+            if self.lapsed.len() < LAPSED_REMEMBERED {
+                self.lapsed.push(name);
             }
         }
         Ok(None)
@@ -155,7 +163,7 @@ impl Tx {
         if !empty {
             cursor.seek_to_first()?;
         }
-        Ok(Walk { cursor, pending: pending.into_iter().peekable(), now_ms: self.now_ms() })
+        Ok(Walk { cursor, pending: pending.into_iter().peekable(), now_ms: self.now_ms(), lapsed: Vec::new() })
     }
 
     /// One page of a SCAN: looks at `count` keys and keeps those that `keep` wants.
@@ -175,7 +183,7 @@ impl Tx {
         let mut keys = Vec::new();
         let mut last = None;
         for _ in 0..count.max(1) {
-            let Some((key, record)) = walk.next()? else { return Ok(KeyPage { cursor: 0, keys }) };
+            let Some((key, record)) = walk.next()? else { break };
             if keep(&key, &record) {
                 keys.push(key.clone());
             }
@@ -185,6 +193,7 @@ impl Tx {
             (Some(_), Some(last)) => self.store.cursors.remember(last),
             _ => 0,
         };
+        self.note_lapsed(db, walk.lapsed);
         Ok(KeyPage { cursor, keys })
     }
 
@@ -275,6 +284,7 @@ impl Tx {
                 chosen = Some(key);
             }
         }
+        self.note_lapsed(db, walk.lapsed);
         Ok(chosen)
     }
 

@@ -1,18 +1,30 @@
-//! WAIT and WAITAOF: until writes are somewhere safe. There are no replicas, so nobody of them
-//! ever answers; the own disk does.
+//! WAIT and WAITAOF: until writes are somewhere safe, with replicas or on the own disk.
+
+use std::sync::atomic::Ordering;
 
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result};
 use crate::commands::blocking::{Wait, until_after_ms};
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
+use crate::commands::replication::ACKNOWLEDGEMENT;
 use crate::commands::request::Args;
 use crate::resp::Reply;
 
 pub(super) fn wait(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let wanted = args.integer()?;
     let until_ms = until_after_ms(context.tx.now_ms(), args.next()?)?;
-    Ok(reached(wanted <= 0, until_ms, Reply::Integer(0)))
+    let feed = &context.instance.feed;
+    let have = feed.acknowledged(context.session.written_offset) as i64;
+    let client = &context.session.client;
+    if have < wanted && !client.blocked.load(Ordering::Relaxed) && !context.in_transaction() {
+        feed.append(|stretch| stretch.command(None, &["REPLCONF", "GETACK", "*"]));
+    }
+    if have >= wanted {
+        return Ok(Reply::Integer(have).into());
+    }
+    let keys = vec![ACKNOWLEDGEMENT];
+    Ok(Outcome::Wait(Wait { keys, until_ms, on_timeout: Reply::Integer(have), resume: None }))
 }
 
 /// Runs where waiting is allowed, after what this connection wrote before was committed.

@@ -11,6 +11,7 @@ use crate::commands::REDIS_VERSION;
 use crate::commands::context::Context;
 use crate::commands::instance::Instance;
 use crate::commands::outcome::Outcome;
+use crate::commands::replication::address_of;
 use crate::commands::request::Args;
 use crate::commands::table::TABLE;
 use crate::config::Settings;
@@ -251,11 +252,20 @@ fn stats(report: &Report<'_>, out: &mut String) {
 
 fn replication(report: &Report<'_>, out: &mut String) {
     field(out, "role", "master");
-    field(out, "connected_slaves", 0);
+    let feed = &report.instance.feed;
+    let replicas = feed.replicas();
+    field(out, "connected_slaves", replicas.len());
+    for (number, replica) in replicas.iter().enumerate() {
+        let (ip, port) = (address_of(replica), replica.port);
+        let (state, offset) = (replica.state().name(), replica.acknowledged());
+        let lag_s = report.now_ms.saturating_sub(replica.acknowledged_ms()) / 1000;
+        let text = format!("ip={ip},port={port},state={state},offset={offset},lag={lag_s}");
+        field(out, &format!("slave{number}"), text);
+    }
     field(out, "master_failover_state", "no-failover");
-    field(out, "master_replid", &report.instance.process.run_id);
+    field(out, "master_replid", feed.id());
     field(out, "master_replid2", "0000000000000000000000000000000000000000");
-    field(out, "master_repl_offset", 0);
+    field(out, "master_repl_offset", feed.offset());
     field(out, "second_repl_offset", -1);
     field(out, "repl_backlog_active", 0);
     field(out, "repl_backlog_size", 1_048_576);

@@ -4,7 +4,9 @@ use crate::base::{ClientError, Error, Result, clock};
 use crate::commands::context::Context;
 use crate::commands::instance::Shutdown;
 use crate::commands::outcome::Outcome;
+use crate::commands::replication::address_of;
 use crate::commands::request::Args;
+use crate::replication::State;
 use crate::resp::Reply;
 
 pub(super) fn time(_: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
@@ -73,6 +75,16 @@ pub(super) fn lolwut(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome
 }
 
 /// A master that nobody follows.
-pub(super) fn role(_: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
-    Ok(Reply::Array(vec![Reply::Static("master"), Reply::Integer(0), Reply::EMPTY]).into())
+pub(super) fn role(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
+    let feed = &context.instance.feed;
+    let replicas = feed.replicas().into_iter().filter(|replica| replica.state() == State::Online).map(|replica| {
+        let text = |number: u64| Reply::bulk(number.to_string());
+        Reply::Array(vec![
+            Reply::bulk(address_of(&replica).to_owned()),
+            text(replica.port.into()),
+            text(replica.acknowledged()),
+        ])
+    });
+    Ok(Reply::Array(vec![Reply::Static("master"), Reply::Integer(feed.offset().cast_signed()), Reply::array(replicas)])
+        .into())
 }
