@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::databases::DatabaseIndex;
+use super::parts::CachedKey;
 use super::store::{KeyCount, Store};
 use super::tx::{Before, Deadlines, Outline, Pending, Tx, Use};
 use crate::base::{Error, Result};
@@ -118,6 +119,11 @@ impl Tx {
                     None => store.cache.insert(key, record),
                 },
                 None => store.cache.remove(&key),
+            }
+        }
+        for (family, parts) in [(Family::Data, &self.data), (Family::Scores, &self.scores)] {
+            for (key, value) in parts {
+                store.cache.update(CachedKey::new(family, key).bytes(), value.as_ref());
             }
         }
         for (key, of_late) in self.uses.drain(..) {

@@ -10,6 +10,30 @@ use crate::base::Result;
 use crate::encoding::key::{ObjectId, part_key};
 use crate::storage::{Cursor, Family, KeyRange};
 
+/// Larger parts are not worth their place in the record cache.
+const CACHED_PART_BYTES: usize = 4 << 10;
+
+/// The key of a part in the record cache: `0xff` (no keyspace's number begins so), the family, the
+/// stored key.
+pub(super) struct CachedKey(Vec<u8>);
+
+impl CachedKey {
+    pub(super) fn new(family: Family, stored: &[u8]) -> Self {
+        let mut key = Vec::with_capacity(2 + stored.len());
+        key.extend_from_slice(&[0xff, family as u8]);
+        key.extend_from_slice(stored);
+        Self(key)
+    }
+
+    fn stored(&self) -> &[u8] {
+        &self.0[2..]
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Which way a scan walks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -39,15 +63,41 @@ impl Tx {
     /// # Errors
     /// `NotInMemory` if it is on disk only and the tier does not reach there.
     pub fn part(&mut self, family: Family, object: ObjectId, part: &[u8]) -> Result<Option<Bytes>> {
-        let key = part_key(object, part);
+        let cached_key = CachedKey::new(family, &part_key(object, part));
+        let key = cached_key.stored();
         let overlay = self.overlay(family);
         if !overlay.is_empty()
-            && let Some(pending) = overlay.get(&key[..])
+            && let Some(pending) = overlay.get(key)
         {
             return Ok(pending.clone());
         }
         self.reads += 1;
-        self.store.engine.get(family, &key, &self.view)
+        if self.view.snapshot.is_some() {
+            return self.store.engine.get(family, key, &self.view);
+        }
+        if let Some(entry) = self.store.cache.get(&cached_key.0) {
+            return Ok(Some(entry.record()));
+        }
+        let value = self.store.engine.get(family, key, &self.view)?;
+        if let Some(value) = &value {
+            self.cache_part(&cached_key, value);
+        }
+        Ok(value)
+    }
+
+    /// Keeps a part that was read in the cache, if it belongs to the one key that this command has looked at, or
+    /// to one whose lock is held.
+    fn cache_part(&self, key: &CachedKey, value: &Bytes) {
+        if value.len() > CACHED_PART_BYTES {
+            return;
+        }
+        match self.observed() {
+            // The record is this transaction's own, so its lock is held.
+            [] => self.store.cache.insert(&key.0, value.clone()),
+            [(stripe, _)] if self.locks.holds(*stripe) => self.store.cache.insert(&key.0, value.clone()),
+            [(stripe, version)] => self.store.fill_cache(&key.0, *stripe, *version, value.clone()),
+            _ => {}
+        }
     }
 
     /// Several parts of a large object, in their order; reads that miss memory run together.
@@ -55,17 +105,27 @@ impl Tx {
     /// # Errors
     /// As [`Tx::part`].
     pub fn parts(&mut self, family: Family, object: ObjectId, parts: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
-        let keys: Vec<Vec<u8>> = parts.iter().map(|part| part_key(object, part)).collect();
+        let keys: Vec<CachedKey> = parts.iter().map(|part| CachedKey::new(family, &part_key(object, part))).collect();
         self.reads += keys.len() as u32;
         let overlay = self.overlay(family);
-        if overlay.is_empty() {
-            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-            return self.store.engine.multi_get(family, &keys, &self.view);
+        let cached = |key: &CachedKey| match self.view.snapshot {
+            Some(_) => None,
+            None => self.store.cache.get(&key.0).map(|entry| Some(entry.record())),
+        };
+        let known = |key: &CachedKey| overlay.get(key.stored()).cloned().or_else(|| cached(key));
+        let mut found: Vec<Option<Option<Bytes>>> = keys.iter().map(known).collect();
+        let missing: Vec<&CachedKey> =
+            keys.iter().zip(&found).filter(|(_, hit)| hit.is_none()).map(|(key, _)| key).collect();
+        let stored: Vec<&[u8]> = missing.iter().map(|key| key.stored()).collect();
+        let read = match stored.is_empty() {
+            true => Vec::new(),
+            false => self.store.engine.multi_get(family, &stored, &self.view)?,
+        };
+        if self.view.snapshot.is_none() {
+            let read = missing.iter().zip(&read);
+            read.for_each(|(key, value)| value.iter().for_each(|value| self.cache_part(key, value)));
         }
-        let mut found: Vec<Option<Option<Bytes>>> = keys.iter().map(|key| overlay.get(&key[..]).cloned()).collect();
-        let missing: Vec<&[u8]> =
-            keys.iter().zip(&found).filter(|(_, hit)| hit.is_none()).map(|(key, _)| key.as_slice()).collect();
-        let mut read = self.store.engine.multi_get(family, &missing, &self.view)?.into_iter();
+        let mut read = read.into_iter();
         Ok(found.iter_mut().map(|hit| hit.take().unwrap_or_else(|| read.next().flatten())).collect())
     }
 

@@ -347,10 +347,10 @@ impl Tx {
             let value = self.store.engine.get(Family::Keys, key.stored(), &self.view)?;
             return decode(key, value.as_ref());
         }
+        let version = self.observe(key.stripe());
         if let Some(entry) = self.seen.get(key) {
             return decode(key, Some(&entry.record()));
         }
-        let version = self.observe(key.stripe());
         if let Some(entry) = self.store.cache.get(key.stored()) {
             let record = entry.record();
             if self.notes_uses {
@@ -797,6 +797,11 @@ impl Tx {
         let version = self.store.locks.version(stripe);
         self.observed.push((stripe, version));
         version
+    }
+
+    /// The stripes of the records that this command has read so far, and their versions.
+    pub(super) fn observed(&self) -> &[(Stripe, u32)] {
+        &self.observed
     }
 
     /// Holds from here on the locks of all that this command has read, and of `more`: what a writer

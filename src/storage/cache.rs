@@ -221,6 +221,16 @@ impl RecordCache {
         }
     }
 
+    /// What is cached of a key, if anything is, becomes this; `None` deletes it.
+    pub fn update(&self, key: &[u8], record: Option<&Bytes>) {
+        if let Some(former) = self.entries.peek(key) {
+            match record {
+                Some(record) => self.replace(key, &former, record.clone()),
+                None => self.remove(key),
+            }
+        }
+    }
+
     fn put(&self, key: &[u8], record: Bytes, former: Option<&Cached>) {
         let access = Access::new(clock_seconds());
         if let Some(former) = former {
