@@ -10,11 +10,11 @@
 
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use event_listener::Event;
 use rustc_hash::FxHasher;
 use smallvec::SmallVec;
-use tokio::sync::Semaphore;
 
 /// How many stripes there are. More means fewer false conflicts; all are taken for the exclusive lock.
 pub const STRIPES: usize = 1024;
@@ -35,9 +35,64 @@ impl Stripe {
     }
 }
 
+/// One stripe's lock. It goes to whoever comes first when it is free, not to whoever has waited
+/// longest: handed to a task whose thread sleeps, it would be held until that wakes up, and everybody who
+/// comes meanwhile would have to sleep as well. Who has lost too often keeps others from coming first.
+#[derive(Default)]
 struct Slot {
-    permit: Semaphore,
+    held: AtomicBool,
+    /// How many have lost too often.
+    starving: AtomicU32,
+    freed: Event,
     version: AtomicU32,
+}
+
+/// How often somebody who waits finds the lock taken before others are to stand back.
+const PATIENCE: u32 = 4;
+
+/// Says that somebody starves, until it is dropped.
+struct Starving<'a>(&'a Slot);
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.0.starving.fetch_sub(1, Ordering::AcqRel);
+        // Who stood back may have gone to sleep.
+        self.0.freed.notify(1);
+    }
+}
+
+impl Slot {
+    fn take(&self) -> bool {
+        self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn try_take(&self) -> bool {
+        self.starving.load(Ordering::Relaxed) == 0 && self.take()
+    }
+
+    fn give_back(&self) {
+        self.held.store(false, Ordering::Release);
+        self.freed.notify(1);
+    }
+
+    async fn wait(&self) {
+        let mut lost = 0;
+        let mut starving = None;
+        while !self.take() {
+            // Listening begins before the second try, so that a release in between is not missed.
+            let freed = self.freed.listen();
+            if self.take() {
+                break;
+            }
+            freed.await;
+            lost += 1;
+            if lost == PATIENCE {
+                self.starving.fetch_add(1, Ordering::AcqRel);
+                starving = Some(Starving(self));
+            }
+        }
+        drop(starving);
+    }
 }
 
 /// All stripes.
@@ -47,8 +102,7 @@ pub struct Locks {
 
 impl Default for Locks {
     fn default() -> Self {
-        let slot = || Slot { permit: Semaphore::new(1), version: AtomicU32::new(0) };
-        Self { slots: (0..STRIPES).map(|_| slot()).collect() }
+        Self { slots: (0..STRIPES).map(|_| Slot::default()).collect() }
     }
 }
 
@@ -65,17 +119,11 @@ pub fn sorted(mut stripes: Stripes) -> Stripes {
 impl Locks {
     /// Takes the stripe if it is free.
     fn try_take(&self, stripe: Stripe) -> bool {
-        match self.slots[usize::from(stripe.0)].permit.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(_) => false,
-        }
+        self.slots[usize::from(stripe.0)].try_take()
     }
 
     fn give_back(&self, stripe: Stripe) {
-        self.slots[usize::from(stripe.0)].permit.add_permits(1);
+        self.slots[usize::from(stripe.0)].give_back();
     }
 
     /// The stripe's version; odd while a commit is being applied.
@@ -107,11 +155,8 @@ impl Locks {
     pub async fn acquire(self: Arc<Self>, wanted: Wanted) -> LockSet {
         let mut held = LockSet::none(self.clone());
         for stripe in wanted.stripes() {
-            // The semaphores are never closed, so this cannot fail.
-            if let Ok(permit) = self.slots[usize::from(stripe.0)].permit.acquire().await {
-                permit.forget();
-                held.note(stripe);
-            }
+            self.slots[usize::from(stripe.0)].wait().await;
+            held.note(stripe);
         }
         held.all = matches!(wanted, Wanted::All);
         held
