@@ -172,6 +172,11 @@ impl Session {
         self.waiting.as_ref().is_some_and(Waiting::is_called)
     }
 
+    /// The blocking command has looked and waits from here on.
+    pub fn rest(&self) {
+        self.waiting.iter().for_each(Waiting::rest);
+    }
+
     /// Takes the call, and the locks that come with it, into the next run.
     pub fn answer_call(&mut self) {
         if let Some(locks) = self.waiting.as_mut().and_then(Waiting::answer) {

@@ -3,8 +3,8 @@
 //! runs again.
 //!
 //! - *Order of arrival.* A commit calls the one who came first and hands over the key's lock,
-//!   still held, so that nobody comes between what was pushed and who waited for it. The
-//!   commit of the one who was served calls the next.
+//!   still held, so that nobody comes between what was pushed and who waited for it, unless that one is just
+//!   looking by itself. The commit of the one who was served calls the next.
 //! - *Nothing is missed.* A session enters first and then looks once more under the locks of
 //!   its keys: a commit it did not see is one that will call it.
 //! - *A call is never lost.* Who was called and leaves without having looked (a timeout, a
@@ -33,7 +33,16 @@ struct Waiter {
     /// Its place in the order of arrival.
     ticket: u64,
     client: Arc<Client>,
-    call: Mutex<Option<Call>>,
+    desk: Mutex<Desk>,
+}
+
+/// Where calls are left.
+#[derive(Default)]
+struct Desk {
+    call: Option<Call>,
+    /// The session does nothing but wait. While it looks it may wait for locks itself, and would never come
+    /// to those that lie here.
+    resting: bool,
 }
 
 /// Word that keys changed, and the locks that come with it.
@@ -81,7 +90,7 @@ impl Waiters {
     pub(super) fn enter(self: &Arc<Self>, wait: Wait, entry: Entry, client: Arc<Client>) -> Waiting {
         let mut queues = self.queues.lock();
         queues.last_ticket += 1;
-        let waiter = Arc::new(Waiter { ticket: queues.last_ticket, client: client.clone(), call: Mutex::new(None) });
+        let waiter = Arc::new(Waiter { ticket: queues.last_ticket, client: client.clone(), desk: Mutex::default() });
         for key in &wait.keys {
             queues.by_key.entry(key.clone()).or_default().insert(waiter.ticket, waiter.clone());
         }
@@ -104,13 +113,13 @@ impl Waiters {
             let Some(queue) = queues.by_key.get(&key) else { continue };
             if let Some(waiter) = queue.values().find(|waiter| waiter.client.id != origin) {
                 let stripe = Stripe::of(&touched.key);
-                waiter.call(key, locks.part_with(stripe));
+                waiter.call(key, || locks.part_with(stripe));
             }
         }
         if !commit.replaced.is_empty() {
             for (key, queue) in &queues.by_key {
                 if let Some((_, waiter)) = queue.first_key_value().filter(|_| commit.replaced.contains(&key.0)) {
-                    waiter.call(key.clone(), None);
+                    waiter.call(key.clone(), || None);
                 }
             }
         }
@@ -134,7 +143,7 @@ impl Waiters {
         let queues = self.queues.lock();
         let next = queues.by_key.get(key).and_then(|queue| queue.range(ticket + 1..).next());
         if let Some((_, waiter)) = next {
-            waiter.call(key.clone(), locks);
+            waiter.call(key.clone(), || locks);
         }
     }
 
@@ -153,9 +162,11 @@ impl Waiters {
 }
 
 impl Waiter {
-    fn call(&self, key: WaitedKey, locks: Option<LockSet>) {
-        let mut call = self.call.lock();
-        let call = call.get_or_insert_with(|| Call { keys: SmallVec::new(), locks: None });
+    /// `locks` are taken over only if the session rests.
+    fn call(&self, key: WaitedKey, locks: impl FnOnce() -> Option<LockSet>) {
+        let mut desk = self.desk.lock();
+        let locks = if desk.resting { locks() } else { None };
+        let call = desk.call.get_or_insert_with(|| Call { keys: SmallVec::new(), locks: None });
         match (&mut call.locks, locks) {
             (Some(held), Some(more)) => held.join(more),
             (held, more) => *held = held.take().or(more),
@@ -200,14 +211,22 @@ impl Waiting {
 
     /// Whether there is a call to look into.
     pub fn is_called(&self) -> bool {
-        self.waiter.call.lock().is_some()
+        self.waiter.desk.lock().call.is_some()
     }
 
     /// Takes the call, if there is one, and the locks that came with it.
     pub fn answer(&mut self) -> Option<LockSet> {
-        let call = self.waiter.call.lock().take()?;
+        let mut desk = self.waiter.desk.lock();
+        desk.resting = false;
+        let call = desk.call.take()?;
+        drop(desk);
         self.answered.extend(call.keys);
         call.locks
+    }
+
+    /// The session looks no more; it holds no locks.
+    pub fn rest(&self) {
+        self.waiter.desk.lock().resting = true;
     }
 
     /// The look is over: whoever is behind is called for these keys.
@@ -224,7 +243,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.waiters.leave(&self.waiter, &self.wait.keys);
         self.waiter.client.blocked.store(false, Ordering::Release);
-        let unanswered = self.waiter.call.lock().take();
+        let unanswered = self.waiter.desk.lock().call.take();
         if let Some(Call { keys, mut locks }) = unanswered {
             for key in &keys {
                 let part = locks.as_mut().and_then(|locks| locks.part_with(Stripe::of(&key.1)));
