@@ -255,8 +255,9 @@ async fn send<S: Stream>(
     client.begin_output(talk.output.len());
     tokio::select! {
         biased;
-        () = killed(client) => return Err(End::Server),
+        // First, because it is nearly always done at once and then nobody needs to listen for the other.
         sent = write(stream, &talk.output) => sent.map_err(End::Broken)?,
+        () = killed(client) => return Err(End::Server),
     }
     client.end_output();
     talk.output.clear();
@@ -327,6 +328,7 @@ async fn wait<S: Stream>(
             None => std::future::pending().await,
         }
     });
+    talk.session.rest();
     loop {
         if client.is_killed() {
             return Err(End::Server);
