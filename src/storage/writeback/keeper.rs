@@ -15,6 +15,11 @@ use crate::base::{Error, Result};
 /// written again cost nothing more, and cursors find little to give to it.
 const DRAIN_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A file of the log that is not quite short goes after this time, and what was deleted since goes
+/// from RocksDB's memtables: so disk space comes back though nobody writes, and a restart reads little.
+const FILE_AGE: Duration = Duration::from_secs(45);
+const OLD_FILE_BYTES: u64 = 1 << 20;
+
 /// What the drainer gives up of its share of a core.
 const DRAIN_NICENESS: i32 = 5;
 
@@ -152,10 +157,13 @@ fn drain(shared: &Shared) {
 fn retire(shared: &Shared) {
     let mut closed = None;
     let mut heard = 0;
+    let mut last = Instant::now();
     while shared.bell.wait(&mut heard, Instant::now() + RETRY_INTERVAL) {
-        if closed.is_none() && !shared.has_long_file() {
+        let is_old = last.elapsed() >= FILE_AGE && shared.log.newest_bytes() > OLD_FILE_BYTES;
+        if closed.is_none() && !is_old && !shared.has_long_file() {
             continue;
         }
+        last = Instant::now();
         let outcome = match closed {
             Some(number) => Ok(number),
             None => shared.log.rotate(),
