@@ -36,8 +36,8 @@ const ELEMENTS: u8 = b'e';
 const MIDDLE: i64 = 1 << 62;
 /// From here on a position is one of the middle.
 const MIDDLE_FROM: i64 = 1 << 61;
-/// Runs of fewer elements are read one by one, all such together.
-const SCAN_FROM: u64 = 6;
+/// Runs of fewer elements are read one by one, all such together: what was read of late is in the record cache.
+const SCAN_FROM: u64 = 32;
 /// Elements read together.
 const BATCH: usize = 256;
 /// From this many elements on a run is deleted as a range: fewer are better deleted one by
