@@ -36,6 +36,15 @@ TESTS = {
     "hset-large": ["HSET", "large", "field:__rand_int__", "{value}"],
     "hget-large": ["HGET", "large", "field:__rand_int__"],
     "hgetall": ["HGETALL", "hash:__rand_int__"],
+    "lpush": ["LPUSH", "list", "{value}"],
+    "rpop": ["RPOP", "list"],
+    "lrange": ["LRANGE", "list", "0", "9"],
+    "sadd": ["SADD", "set", "element:__rand_int__"],
+    "sismember": ["SISMEMBER", "set", "element:__rand_int__"],
+    "zadd": ["ZADD", "zset", "__rand_int__", "element:__rand_int__"],
+    "zscore": ["ZSCORE", "zset", "element:__rand_int__"],
+    "zrank": ["ZRANK", "zset", "element:__rand_int__"],
+    "zrange": ["ZRANGE", "zset", "0", "9"],
     "xadd": ["XADD", "stream", "*", "field", "{value}"],
     "xadd-capped": ["XADD", "capped", "MAXLEN", "~", "1000", "*", "field", "{value}"],
     "xadd-many": ["XADD", "stream:__rand_int__", "*", "field", "{value}"],
@@ -43,6 +52,15 @@ TESTS = {
     "xread": ["XREAD", "COUNT", "10", "STREAMS", "stream", "0"],
     "expire": ["EXPIRE", "key:__rand_int__", "1000"],
     "ping": ["PING"],
+}
+
+
+# What has to be there before a test, by the test that brings it.
+FILLED_BY = {
+    "get": "set", "set": "set", "mset": "set", "mget": "set", "expire": "set", "incr": "incr",
+    "hset": "hset", "hget": "hset", "hgetall": "hset", "hset-large": "hset-large", "hget-large": "hset-large",
+    "rpop": "lpush", "lrange": "lpush", "sadd": "sadd", "sismember": "sadd",
+    "zadd": "zadd", "zscore": "zadd", "zrank": "zadd", "zrange": "zadd", "xrange": "xadd", "xread": "xadd",
 }
 
 
@@ -116,7 +134,7 @@ def main():
     value = "x" * options.bytes
     try:
         for server in servers:
-            for name in ("set", "hset", "hset-large"):
+            for name in sorted({FILLED_BY[test] for test in options.tests.split(",") if test in FILLED_BY}):
                 words = [word.replace("{value}", value) for word in TESTS[name]]
                 load(server, words, options, 16, options.keys * 3)
         print("| test | -P | Redis req/s | Ferrock req/s | ratio | CPU µs Redis | CPU µs Ferrock | CPU ratio | p99 ms Redis | p99 ms Ferrock |")
