@@ -134,7 +134,7 @@ impl Waiters {
                 .get(key)
                 .into_iter()
                 .flat_map(BTreeMap::values)
-                .for_each(|waiter| waiter.call(key.clone(), None));
+                .for_each(|waiter| waiter.call(key.clone(), || None));
         }
     }
 
