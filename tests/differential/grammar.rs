@@ -233,7 +233,6 @@ impl Dice {
             "consumer" => self.pick(&["c1", "c2", "c3"]),
             "db" => self.pick(&["0", "0", "0", "1", "16", "-1", "x"]),
             "script" => self.pick(super::families::WRITING_SCRIPTS),
-            "serving_script" => self.pick(super::families::SERVING_SCRIPTS),
             "reading_script" => self.pick(super::families::READING_SCRIPTS),
             other => panic!("the grammar names ${other}, which nobody draws"),
         }

@@ -37,7 +37,7 @@ pub fn check_of(command: &Command) -> Check {
 /// Whether a command may stand between MULTI and EXEC here: what needs an errand
 /// of the player afterwards may not.
 pub fn fits_a_transaction(command: &Command) -> bool {
-    !matches!(name_of(command).as_slice(), b"LAPSE" | b"BLOCKED" | b"SPOP" | b"MULTI" | b"EXEC" | b"SELECT")
+    !matches!(name_of(command).as_slice(), b"LAPSE" | b"SPOP" | b"MULTI" | b"EXEC" | b"SELECT")
 }
 
 /// Whether two replies of EXEC agree, command by command.
