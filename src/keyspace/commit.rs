@@ -225,10 +225,12 @@ impl Known {
     }
 
     fn put(self, count: &KeyCount) {
-        count.keys.store(self.keys, Ordering::Relaxed);
-        count.unknown.store(self.unknown, Ordering::Relaxed);
-        count.expires.store(self.expires, Ordering::Relaxed);
-        count.counted.store(self.counted, Ordering::Release);
+        count.set(|count| {
+            count.keys.store(self.keys, Ordering::Relaxed);
+            count.unknown.store(self.unknown, Ordering::Relaxed);
+            count.expires.store(self.expires, Ordering::Relaxed);
+            count.counted.store(self.counted, Ordering::Release);
+        });
     }
 }
 

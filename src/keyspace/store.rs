@@ -40,6 +40,33 @@ pub(super) struct KeyCount {
     pub expires: AtomicI64,
     /// Whether `keys` was ever established.
     pub counted: AtomicBool,
+    /// Grows when all of this is set anew: who counts meanwhile must begin again.
+    epoch: Mutex<u64>,
+}
+
+impl KeyCount {
+    /// Whether it is known exactly.
+    pub fn is_exact(&self) -> bool {
+        self.counted.load(Ordering::Acquire) && self.unknown.load(Ordering::Relaxed) == 0
+    }
+
+    /// Sets everything anew; gives the epoch that begins.
+    pub fn set(&self, set: impl FnOnce(&Self)) -> u64 {
+        let mut epoch = self.epoch.lock();
+        *epoch += 1;
+        set(self);
+        *epoch
+    }
+
+    /// Keys were counted that were there when the epoch began; false if it is over.
+    pub fn add_counted(&self, epoch: u64, keys: i64) -> bool {
+        let now = self.epoch.lock();
+        if *now == epoch {
+            self.keys.fetch_add(keys, Ordering::Relaxed);
+            self.counted.store(true, Ordering::Release);
+        }
+        *now == epoch
+    }
 }
 
 /// As long as it lives, somebody reads a frozen state of everything.
@@ -196,9 +223,9 @@ impl Store {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn facts(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>> {
+    pub fn facts(&self, prefix: &[u8], view: &View) -> Result<Vec<(Bytes, Bytes)>> {
         let range = KeyRange::prefix(prefix);
-        let mut cursor = self.engine.cursor(Family::System, range, &View::latest(Tier::Disk))?;
+        let mut cursor = self.engine.cursor(Family::System, range, view)?;
         cursor.seek_to_first()?;
         let mut found = Vec::new();
         while let Some((key, value)) = cursor.entry() {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::databases::DatabaseIndex;
-use super::locks::{Locks, Wanted};
+use super::locks::{LockSet, Locks, Wanted};
 use super::store::Store;
 use super::tx::Tx;
 use crate::base::{Error, Result};
@@ -210,7 +210,8 @@ impl Tx {
     /// How many keys a database has: exact up to a million keys, within 1 % beyond.
     ///
     /// # Errors
-    /// `NotInMemory` when keys must be counted and waiting is not allowed.
+    /// `NotInMemory` when keys must be counted and waiting is not allowed, `Undeclared` when that takes
+    /// all locks and some are held.
     pub fn count_keys(&mut self, db: DatabaseIndex) -> Result<i64> {
         let Some(count) = self.store.counts.get(db as usize) else { return Ok(0) };
         let moved = self
@@ -232,7 +233,12 @@ impl Tx {
             if self.tier() == Tier::Memory {
                 return Err(Error::NotInMemory);
             }
-            self.store.recount(db)?;
+            match self.locks.is_exclusive() {
+                true => self.store.recount_under_locks(db)?,
+                // Others may wait for these locks with some that counting needs.
+                false if !self.locks.is_empty() => return Err(Error::Undeclared),
+                false => self.store.recount(db)?,
+            }
         }
         let keys = count.keys.load(Ordering::Relaxed) + (count.unknown.load(Ordering::Relaxed) / 2) as i64;
         Ok(keys + self.pending_keys(db))
@@ -316,33 +322,45 @@ impl Tx {
 }
 
 impl Store {
-    /// Counts the keys of a database anew. Waits; for the I/O pool and background tasks.
+    /// Counts the keys of a database anew. Waits, for all locks too; for who holds none.
     ///
     /// # Errors
     /// When the engine fails.
     pub fn recount(&self, db: DatabaseIndex) -> Result<()> {
-        let Some(count) = self.counts.get(db as usize) else { return Ok(()) };
         let _one_at_a_time = self.counting.lock();
-        if count.counted.load(Ordering::Acquire) && count.unknown.load(Ordering::Relaxed) == 0 {
-            return Ok(());
+        self.recount_with(db, || Some(Locks::acquire_waiting(&self.locks, Wanted::All)))
+    }
+
+    /// The same for who holds all locks, and therefore must not wait for others that count.
+    fn recount_under_locks(&self, db: DatabaseIndex) -> Result<()> {
+        self.recount_with(db, || None)
+    }
+
+    fn recount_with(&self, db: DatabaseIndex, lock: impl Fn() -> Option<LockSet>) -> Result<()> {
+        let Some(count) = self.counts.get(db as usize) else { return Ok(()) };
+        while !count.is_exact() {
+            let exclusive = lock();
+            let snapshot = self.engine.snapshot();
+            let Some(keyspace) = self.databases.keyspace(db) else { return Ok(()) };
+            let epoch = count.set(|count| {
+                count.counted.store(false, Ordering::Release);
+                count.keys.store(0, Ordering::Relaxed);
+                count.unknown.store(0, Ordering::Relaxed);
+            });
+            drop(exclusive);
+            let view = View { tier: Tier::Disk, snapshot: Some(snapshot), fill_cache: false, readahead_bytes: 2 << 20 };
+            let mut cursor = self.engine.cursor(Family::Keys, KeyRange::prefix(&keyspace_prefix(keyspace)), &view)?;
+            cursor.seek_to_first()?;
+            let mut keys = 0;
+            while cursor.entry().is_some() {
+                keys += 1;
+                cursor.next()?;
+            }
+            // Blind writes since are left for the next time.
+            if count.add_counted(epoch, keys) {
+                break;
+            }
         }
-        let exclusive = Locks::acquire_waiting(&self.locks, Wanted::All);
-        let snapshot = self.engine.snapshot();
-        let Some(keyspace) = self.databases.keyspace(db) else { return Ok(()) };
-        count.counted.store(false, Ordering::Release);
-        count.keys.store(0, Ordering::Relaxed);
-        count.unknown.store(0, Ordering::Relaxed);
-        drop(exclusive);
-        let view = View { tier: Tier::Disk, snapshot: Some(snapshot), fill_cache: false, readahead_bytes: 2 << 20 };
-        let mut cursor = self.engine.cursor(Family::Keys, KeyRange::prefix(&keyspace_prefix(keyspace)), &view)?;
-        cursor.seek_to_first()?;
-        let mut keys = 0;
-        while cursor.entry().is_some() {
-            keys += 1;
-            cursor.next()?;
-        }
-        count.keys.fetch_add(keys, Ordering::Relaxed);
-        count.counted.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -352,5 +370,66 @@ impl Store {
             let keys = count.keys.load(Ordering::Relaxed).unsigned_abs();
             !count.counted.load(Ordering::Acquire) || count.unknown.load(Ordering::Relaxed) * TRUSTED_SHARE > keys
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::keyspace::{StoreOptions, Stripe};
+    use crate::storage::memory::MemoryEngine;
+    use crate::storage::{Change, CommitOptions, Durability, Engine};
+
+    /// A store that has not counted its three keys.
+    fn uncounted() -> Arc<Store> {
+        let engine = Arc::new(MemoryEngine::new());
+        let options = StoreOptions { databases: 2, record_cache_bytes: 1 << 20 };
+        let store = Store::open(engine.clone(), &options).unwrap();
+        let prefix = keyspace_prefix(store.keyspace(0).unwrap());
+        let key = |name: &str| [&prefix[..], name.as_bytes()].concat().into();
+        let put = |name| Change::Put { family: Family::Keys, key: key(name), value: Bytes::from_static(b"-") };
+        let options = CommitOptions { may_wait: true, durability: Durability::Kernel };
+        engine.commit(["a", "b", "c"].map(put).into(), options).unwrap();
+        store.counts[0].counted.store(false, Ordering::Release);
+        store
+    }
+
+    #[test]
+    fn who_holds_all_locks_counts_beside_another_that_waits_for_them() {
+        let store = uncounted();
+        let mut tx = Tx::new(store.clone());
+        tx.start(Tier::Disk, 1);
+        assert!(tx.locks().try_extend(&Wanted::Some(std::iter::once(Stripe::of(b"a")).collect())));
+        assert!(matches!(tx.count_keys(0), Err(Error::Undeclared)), "it must not wait for the other locks");
+        assert!(tx.locks().try_extend(&Wanted::All));
+        let other = std::thread::spawn({
+            let store = store.clone();
+            move || store.recount(0)
+        });
+        while store.counting.try_lock().is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(tx.count_keys(0).unwrap(), 3);
+        tx.abandon();
+        other.join().unwrap().unwrap();
+        assert!(store.counts[0].is_exact());
+        assert_eq!(store.counts[0].keys.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_count_does_not_end_in_another_database() {
+        let store = uncounted();
+        let epoch = store.counts[0].set(|_| {});
+        let mut tx = Tx::new(store.clone());
+        tx.locks().adopt(Locks::acquire_waiting(store.locks(), Wanted::All));
+        tx.start(Tier::Disk, 1);
+        tx.swap(0, 1);
+        tx.commit(true, 0).unwrap();
+        assert!(!store.counts[0].add_counted(epoch, 3));
+        store.recount(1).unwrap();
+        let keys = |db: usize| store.counts[db].keys.load(Ordering::Relaxed);
+        assert_eq!((keys(0), keys(1)), (0, 3));
     }
 }
