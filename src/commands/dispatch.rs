@@ -15,6 +15,7 @@ use super::permission;
 use super::request::Args;
 use super::session::{Next, Session};
 use super::table::Entry;
+use super::transactions::Multi;
 use super::{inside, scripting, secrets, tracking, transactions};
 use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
@@ -181,9 +182,8 @@ fn gate(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings) ->
         permission::note_denial(&session.instance, &session.state, found, args, denial, place);
         return Err(Error::client(denial.reply(&found.name)));
     }
-    if command.flags.contains(Flags::WRITE) {
-        session.instance.observe.writes_allowed()?;
-    }
+    let queued = session.state.multi.as_ref().filter(|_| command.name == "EXEC");
+    session.instance.writes_allowed(queued.map_or(command.flags, Multi::flags), settings)?;
     if session.state.only_listens() && !command.flags.contains(Flags::LISTENING) {
         return Err(Error::client(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::command::Flags;
 use super::monitor::Monitors;
 use super::names::Names;
 use super::tracking::TrackingTable;
 use super::waiters::Waiters;
 use super::watch::WatchTable;
 use crate::acl::Acl;
-use crate::base::Result;
+use crate::base::{Error, Result, clock};
 use crate::config::{AppendFsync, Changes, Config, Settings, Unapplied};
 use crate::keyspace::{Store, Wanted};
 use crate::observe::{Client, Observations};
@@ -125,6 +126,28 @@ impl Instance {
     pub fn busy_with(&self, wanted: &Wanted, settings: &Settings) -> Option<Arc<Running>> {
         let threshold = Duration::from_millis(settings.busy_reply_threshold);
         if threshold.is_zero() { None } else { self.scripts.running.in_the_way(wanted, threshold) }
+    }
+
+    /// Whether a command of these flags may write now. What only deletes may even on a full disk.
+    ///
+    /// # Errors
+    /// `MISCONF` while the disk is full or failing, `NOREPLICAS` while too few replicas follow
+    /// (`min-replicas-to-write`).
+    pub fn writes_allowed(&self, flags: Flags, settings: &Settings) -> Result<()> {
+        if !flags.contains(Flags::WRITE) {
+            return Ok(());
+        }
+        if flags.contains(Flags::DENY_OOM) {
+            self.observe.writes_allowed()?;
+        }
+        let (wanted, max_lag_s) = (settings.min_replicas_to_write, settings.min_replicas_max_lag);
+        if wanted > 0 && max_lag_s > 0 {
+            let heard_since_ms = clock::now_ms().saturating_sub(max_lag_s.saturating_mul(1000));
+            if self.feed.following(heard_since_ms) < wanted {
+                return Err(Error::client("NOREPLICAS Not enough good replicas to write."));
+            }
+        }
+        Ok(())
     }
 
     /// Makes changed parameters true: those that commands look after, then the server's.

@@ -19,7 +19,7 @@ use crate::base::{ClientError, Error, Result, clock, quoting};
 use crate::observe::Client;
 use crate::replication::{Receiver, Replica, State};
 use crate::resp::{Push, Reply};
-use crate::transfer::{Copy, Frozen};
+use crate::transfer::{Copy, Frozen, Parts};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -39,6 +39,27 @@ pub static COMMANDS: &[Command] = &[
         flags: flags!(ADMIN | ALLOW_BUSY | LOADING | NOSCRIPT | STALE | SYSTEM),
         args: &[text("option").many().optional()],
         run: replconf,
+        ..Command::of(Group::Server)
+    },
+    Command {
+        name: "REPLICAOF",
+        summary: "Follows a master, or (NO ONE) none.",
+        since: "5.0.0",
+        complexity: "O(1)",
+        flags: flags!(ADMIN | NO_ASYNC_LOADING | NOSCRIPT | STALE),
+        args: &[text("host"), text("port")],
+        run: replicaof,
+        ..Command::of(Group::Server)
+    },
+    Command {
+        name: "SLAVEOF",
+        summary: "Follows a master, or (NO ONE) none.",
+        since: "1.0.0",
+        deprecated: Some(("5.0.0", "REPLICAOF")),
+        complexity: "O(1)",
+        flags: flags!(ADMIN | NO_ASYNC_LOADING | NOSCRIPT | STALE),
+        args: &[text("host"), text("port")],
+        run: replicaof,
         ..Command::of(Group::Server)
     },
     Command {
@@ -66,15 +87,9 @@ pub struct Introduction {
     takes_marked: bool,
     /// It wants the copy only, not the stream.
     copy_only: bool,
-    /// It wants only these parts of the copy.
-    filter: Option<Parts>,
+    /// It wants only these parts of the copy; `None` is all.
+    parts: Option<Parts>,
     joined: Option<Arc<Replica<Client>>>,
-}
-
-/// Parts of a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Parts {
-    functions: bool,
 }
 
 /// The copy of everything that a replica begins with.
@@ -110,15 +125,10 @@ fn full_sync(context: &mut Context<'_>, reply: impl FnOnce(&str, u64) -> Reply) 
     }
     let said = &mut context.session.introduction;
     let store = &context.instance.store;
-    let parts = said.filter;
-    let libraries = match parts {
-        Some(Parts { functions: false }) => Vec::new(),
-        _ => context.instance.scripts.libraries().all().map(|library| library.code.clone()).collect(),
-    };
     let file = snapshot_file(context.settings);
     let copy = Copy {
-        frozen: parts.is_none().then(|| Frozen::under_locks(store)),
-        libraries,
+        frozen: Frozen::under_locks(store),
+        parts: said.parts.unwrap_or(Parts::All),
         compress: file.compress,
         facts: file.facts,
     };
@@ -135,6 +145,20 @@ fn full_sync(context: &mut Context<'_>, reply: impl FnOnce(&str, u64) -> Reply) 
     }
     let sync = FullSync { copy, marked: said.takes_marked, replica };
     Ok(Outcome::FullSync(reply(feed.id(), offset), Box::new(sync)))
+}
+
+/// This server follows nobody, so NO ONE is all it can be told.
+fn replicaof(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    let (host, port) = (args.next()?, args.next()?);
+    if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
+        return Ok(Outcome::ok());
+    }
+    parse_i64(port)
+        .filter(|port| (1..=65535).contains(port))
+        .ok_or_else(|| Error::client("ERR Invalid master port"))?;
+    Err(Error::client(
+        "ERR this version of Ferrock cannot follow a master; copy its data once: save an RDB file there and load it with 'ferrock restore'",
+    ))
 }
 
 fn replconf(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
@@ -161,7 +185,7 @@ fn replconf(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
                 let number = parse_i64(value).filter(|number| matches!(number, 0 | 1));
                 context.session.introduction.copy_only = number.ok_or(ClientError::OutOfRange)? == 1;
             }
-            b"rdb-filter-only" => context.session.introduction.filter = Some(parts(value)?),
+            b"rdb-filter-only" => context.session.introduction.parts = Some(parts(value)?),
             b"ack" => {
                 acknowledge(context, value);
                 return Ok(Reply::Silent.into());
@@ -192,10 +216,10 @@ const LONGEST_ADDRESS: usize = 255;
 
 fn parts(text: &[u8]) -> Result<Parts> {
     let words = quoting::split_arguments(text).map_err(|_| Error::client("ERR Missing rdb-filter-only values"))?;
-    let mut parts = Parts { functions: false };
+    let mut parts = Parts::Nothing;
     for word in words {
         match word.eq_ignore_ascii_case(b"functions") {
-            true => parts.functions = true,
+            true => parts = Parts::Libraries,
             false => {
                 let shown = String::from_utf8_lossy(&word).into_owned();
                 return Err(Error::client(format!("ERR Unsupported rdb-filter-only option: {shown}")));

@@ -126,6 +126,11 @@ impl Multi {
         self.queued.iter().any(|queued| queued.entry.command.group == Group::Scripting)
     }
 
+    /// What any of the queued commands may do.
+    pub(super) fn flags(&self) -> Flags {
+        self.queued.iter().fold(Flags::empty(), |all, queued| all | queued.entry.command.flags)
+    }
+
     /// Whether one of the queued commands may write.
     pub(super) fn may_write(&self, instance: &Instance) -> bool {
         self.queued.iter().any(|queued| dispatch::writes(instance, queued.entry, &queued.words()))

@@ -274,8 +274,6 @@ fn replication() -> Vec<Parameter> {
         words("repl-diskless-load", &["disabled", "on-empty-db", "swapdb"], "disabled") => "How a replica takes a full copy in.";
         size("repl-backlog-size", 1, BYTES, "1mb") => "How much history is kept for replicas that return.";
         integer("repl-backlog-ttl", 0, LONG, "3600") => "Seconds for which it is kept without replicas.";
-        integer("min-replicas-to-write", 0, INT, "0").alias(&["min-slaves-to-write"]) => "How many replicas writes demand.";
-        integer("min-replicas-max-lag", 0, INT, "10").alias(&["min-slaves-max-lag"]) => "How many seconds these may lag.";
         words("propagation-error-behavior", &["ignore", "panic", "panic-on-replicas"], "ignore") => "What happens when a replica cannot apply a write.";
     })
     .collect()

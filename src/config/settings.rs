@@ -291,6 +291,13 @@ settings! {
             integer("repl-ping-replica-period", 1, INT, "10").alias(&["repl-ping-slave-period"]);
         /// Seconds without a sign of life after which a replica is closed.
         repl_timeout: u64 = integer("repl-timeout", 1, INT, "60");
+        /// Writes are refused unless so many replicas follow; 0 demands none.
+        min_replicas_to_write: usize =
+            integer("min-replicas-to-write", 0, INT, "0").alias(&["min-slaves-to-write"]);
+        /// A replica that was not heard of for more seconds than this does not count for that; 0
+        /// switches both off.
+        min_replicas_max_lag: u64 =
+            integer("min-replicas-max-lag", 0, INT, "10").alias(&["min-slaves-max-lag"]);
     }
 }
 

@@ -135,6 +135,13 @@ impl<R: Receiver> Feed<R> {
         online.filter(|replica| replica.acknowledged() >= offset).count()
     }
 
+    /// How many replicas follow the stream and were heard of since then.
+    pub fn following(&self, since_ms: u64) -> usize {
+        let stream = self.stream.lock();
+        let online = stream.replicas.iter().filter(|replica| replica.state() == State::Online);
+        online.filter(|replica| replica.acknowledged_ms() >= since_ms).count()
+    }
+
     /// Bytes of the stream so far.
     pub fn offset(&self) -> u64 {
         self.stream.lock().offset
@@ -200,6 +207,7 @@ mod tests {
         replica.enter(State::Online);
         assert_eq!(feed.acknowledged(offset), 1);
         assert_eq!(feed.acknowledged(offset + 1), 0);
+        assert_eq!((feed.following(1), feed.following(2)), (1, 0));
         feed.leave(&replica);
         assert!(!feed.flows());
         assert_eq!(feed.acknowledged(offset), 0);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::host::{Rights, ScriptHost};
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result};
-use crate::commands::command::Flags;
+use crate::commands::command::{Flags, flags};
 use crate::commands::context::Context;
 use crate::commands::instance::Instance;
 use crate::commands::outcome::Outcome;
@@ -113,7 +113,12 @@ fn rights(context: &Context<'_>, flags: Option<ScriptFlags>) -> Result<Rights> {
         Some(flags) if reads_only && !flags.no_writes => {
             Err(Error::client("ERR Can not execute a script with write flag using *_ro command."))
         }
-        Some(flags) => Ok(Rights { writes: !flags.no_writes }),
+        Some(flags) => {
+            if !flags.no_writes {
+                context.instance.writes_allowed(flags!(WRITE | DENY_OOM), context.settings)?;
+            }
+            Ok(Rights { writes: !flags.no_writes })
+        }
         None => Ok(Rights { writes: !reads_only }),
     }
 }

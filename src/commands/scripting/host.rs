@@ -209,10 +209,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         if !self.rights.writes && flags.intersects(flags!(WRITE | MAY_REPLICATE)) {
             return Err(Error::client("ERR Write commands are not allowed from read-only scripts."));
         }
-        if !flags.contains(Flags::WRITE) {
-            return Ok(());
-        }
-        self.context.instance.observe.writes_allowed()
+        self.context.instance.writes_allowed(flags, self.context.settings)
     }
 
     fn run(&mut self, entry: Entry, words: &[&[u8]]) -> Result<Reply> {
