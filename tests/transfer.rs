@@ -405,6 +405,48 @@ fn dumps_hold_everything() {
     assert_same(&contents(&redis), &expected);
 }
 
+const LIBRARY: &str = "#!lua name=answers\nredis.register_function('answer', function() return 42 end)";
+
+/// The answer of the library's function, if the server has it.
+fn answer(server: &Server) -> Reply {
+    server.connect(Protocol::Resp2).call(&["FCALL", "answer", "0"]).expect("a reply")
+}
+
+#[test]
+fn function_libraries_go_both_ways() {
+    let redis = new_redis();
+    redis.connect(Protocol::Resp2).must(&["FUNCTION", "LOAD", LIBRARY]);
+    redis.connect(Protocol::Resp2).must(&["SAVE"]);
+    let mut server = restored(&redis.data().join("dump.rdb"));
+    assert_eq!(answer(&server), Reply::Integer(42));
+    server.connect(Protocol::Resp2).must(&["SAVE"]);
+    let mut redis = new_redis();
+    let saved = server.data().join("dump.rdb");
+    redis.terminate();
+    std::fs::copy(&saved, redis.data().join("dump.rdb")).expect("it is copied");
+    redis.restart();
+    assert_eq!(answer(&redis), Reply::Integer(42), "of an RDB file that the server wrote");
+    server.terminate();
+    let folder = tempfile::tempdir().expect("a folder");
+    for format in ["ferrock", "rdb", "resp"] {
+        let file = folder.path().join(format);
+        must(&["dump", "--dir", text(&server.data()), "--format", format, text(&file)]);
+        assert_eq!(answer(&restored(&file)), Reply::Integer(42), "{format}");
+    }
+    let file = folder.path().join("ferrock");
+    let into = folder.path().join("into");
+    let restore = |how: &[&str]| ferrock(&[&["restore", "--dir", text(&into)], how, &[text(&file)]].concat());
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let first = restore(&[]);
+    assert!(said(&first).contains("1 function libraries loaded"), "{}", said(&first));
+    let again = restore(&[]);
+    assert!(!again.status.success() && said(&again).contains("already exists"), "{}", said(&again));
+    assert!(restore(&["--skip"]).status.success());
+    assert!(restore(&["--replace"]).status.success());
+    let filtered = restore(&["--match", "*"]);
+    assert!(said(&filtered).contains("1 not meant"), "{}", said(&filtered));
+}
+
 #[test]
 fn filters_leave_out_what_is_not_meant() {
     let mut server = new_ferrock();

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 
 use super::offline::{FilterArguments, Progress, Unit, complain, failed, with_path};
@@ -18,7 +19,7 @@ use crate::config;
 use crate::encoding::dump::{self, DumpReader};
 use crate::encoding::rdb;
 use crate::server::Replay;
-use crate::transfer::{Conflict, Limits, Loaded, Loader, TransferError};
+use crate::transfer::{Conflict, Limits, Loaded, Loader, Piece, TransferError};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -139,14 +140,40 @@ impl Restore<'_> {
     fn body(&mut self, mut reader: rdb::Reader<impl Read>, progress: &mut Steps) -> Result<(), TransferError> {
         let limits = Limits::of(self.replay.settings());
         let filter = self.arguments.filter.filter();
+        let takes_libraries = filter.wants_all();
         let mut loader = Loader::new(self.replay.store().clone(), limits, filter, self.arguments.conflict());
-        let read = load(&mut reader, &mut loader, progress);
+        let mut libraries = Vec::new();
+        let read = load(&mut reader, progress, |piece| match piece {
+            Piece::Library(code) if takes_libraries => {
+                libraries.push(code);
+                Ok(())
+            }
+            piece => loader.piece(piece),
+        });
         // What was complete before the damage is kept.
         let finished = loader.finish();
         if let Ok(loaded) = &finished {
             self.loaded = sum(self.loaded, *loaded);
         }
-        read.and(finished.map(drop).map_err(TransferError::from))
+        let taken = self.libraries(&libraries);
+        read.and(finished.map(drop).and(taken).map_err(TransferError::from))
+    }
+
+    /// Function libraries are loaded by the command, which runs them.
+    fn libraries(&mut self, all: &[Bytes]) -> Result<(), Error> {
+        let conflict = self.arguments.conflict();
+        for code in all {
+            let refusal = match conflict {
+                Conflict::Replace => self.replay.command(&[b"FUNCTION", b"LOAD", b"REPLACE", code])?,
+                Conflict::Refuse | Conflict::Skip => self.replay.command(&[b"FUNCTION", b"LOAD", code])?,
+            };
+            match refusal {
+                None => self.loaded.libraries += 1,
+                Some(why) if conflict == Conflict::Skip && why.ends_with("already exists") => self.loaded.skipped += 1,
+                Some(why) => return Err(Error::client(why)),
+            }
+        }
+        Ok(())
     }
 
     fn commands(&mut self, from: &mut impl BufRead, progress: &mut Steps) -> Result<(), TransferError> {
@@ -207,13 +234,17 @@ fn report(loaded: &Loaded, took: Duration) {
     note(loaded.skipped, "left as they were");
     note(loaded.lapsed, "lapsed or empty");
     note(loaded.filtered, "not meant");
-    note(loaded.libraries, "function libraries left out");
+    note(loaded.libraries, "function libraries loaded");
     eprintln!("{}", notes.join(", "));
 }
 
-fn load(reader: &mut rdb::Reader<impl Read>, loader: &mut Loader, progress: &mut Steps) -> Result<(), TransferError> {
+fn load(
+    reader: &mut rdb::Reader<impl Read>,
+    progress: &mut Steps,
+    mut take: impl FnMut(Piece) -> Result<(), Error>,
+) -> Result<(), TransferError> {
     while let Some(piece) = reader.next()? {
-        loader.piece(piece)?;
+        take(piece)?;
         progress.step();
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::base::{Error, Result, clock};
 use crate::commands::{Next, Session};
 use crate::config::{AppendFsync, Config, Settings};
 use crate::keyspace::{Locks, Store};
-use crate::resp::{Reply, parse_reply};
+use crate::resp::{Reply, encode_command, parse_reply};
 use crate::storage::durability::Syncer;
 use crate::storage::{Engine, Tier};
 
@@ -97,6 +97,17 @@ impl Replay {
                 }
             }
         }
+    }
+
+    /// Runs one command, which does not count among the answers; tells why it was refused, if it was.
+    ///
+    /// # Errors
+    /// As [`Replay::feed`].
+    pub fn command(&mut self, words: &[&[u8]]) -> Result<Option<String>> {
+        let counted = std::mem::take(&mut self.answers);
+        let ran = self.feed(&encode_command(words));
+        let answers = std::mem::replace(&mut self.answers, counted);
+        ran.map(|()| answers.first_refusal)
     }
 
     /// Bytes that wait for the rest of their command.

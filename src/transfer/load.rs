@@ -41,7 +41,7 @@ pub struct Loaded {
     pub lapsed: u64,
     /// Keys that the filter left out.
     pub filtered: u64,
-    /// Function libraries, which are left out.
+    /// Function libraries that were loaded, which is up to the caller.
     pub libraries: u64,
 }
 
@@ -125,7 +125,7 @@ impl Loader {
         match piece {
             Piece::Database(db) => self.select(db),
             Piece::Library(_) => {
-                self.loaded.libraries += 1;
+                self.loaded.filtered += 1;
                 Ok(())
             }
             Piece::Key(head) => self.begin(head),

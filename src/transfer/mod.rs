@@ -31,7 +31,7 @@ pub use filter::Filter;
 pub use import::{Builder, Limits};
 pub use load::{Conflict, Loaded, Loader};
 pub use salvage::{Salvaged, rebuild};
-pub use save::{Copy, SaveFigures, SaveFile, Saver};
+pub use save::{Copy, Parts, SaveFigures, SaveFile, Saver};
 pub use script::ScriptWriter;
 pub use walk::Frozen;
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::filter::Filter;
@@ -148,12 +147,21 @@ fn write_file(frozen: Frozen, file: &SaveFile) -> Result<(), TransferError> {
     Ok(())
 }
 
+/// Which parts of everything are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    /// All there is.
+    All,
+    /// The function libraries.
+    Libraries,
+    /// None.
+    Nothing,
+}
+
 /// What a replica begins with: RDB of everything that is asked for.
 pub struct Copy {
-    /// The databases, unless only libraries are wanted.
-    pub frozen: Option<Frozen>,
-    /// The code of function libraries.
-    pub libraries: Vec<Bytes>,
+    pub frozen: Frozen,
+    pub parts: Parts,
     pub compress: bool,
     pub facts: Vec<(&'static str, String)>,
 }
@@ -166,11 +174,11 @@ impl Copy {
     pub fn write(self, to: impl Write) -> Result<(), TransferError> {
         let mut writer = rdb::Writer::new(BufWriter::with_capacity(COPY_BUFFER_BYTES, to), self.compress);
         writer.begin(&self.facts)?;
-        for code in self.libraries {
-            writer.piece(&Piece::Library(code))?;
-        }
-        if let Some(frozen) = self.frozen {
-            frozen.show(&Filter::default(), |piece: Piece| writer.piece(&piece).map_err(TransferError::from))?;
+        let show = |piece: Piece| writer.piece(&piece).map_err(TransferError::from);
+        match self.parts {
+            Parts::All => self.frozen.show(&Filter::default(), show)?,
+            Parts::Libraries => self.frozen.show_libraries(show)?,
+            Parts::Nothing => {}
         }
         writer.finish()?.flush()?;
         Ok(())

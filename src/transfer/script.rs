@@ -46,6 +46,7 @@ impl<W: Write> ScriptWriter<W> {
     pub fn piece(&mut self, piece: Piece) -> io::Result<()> {
         match piece {
             Piece::Database(db) => self.command(&[b"SELECT", &format_u64(db.into())]),
+            Piece::Library(code) if self.replace => self.command(&[b"FUNCTION", b"LOAD", b"REPLACE", &code]),
             Piece::Library(code) => self.command(&[b"FUNCTION", b"LOAD", &code]),
             Piece::Key(head) => self.begin(head),
             Piece::Bytes(bytes) => {

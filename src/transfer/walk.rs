@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::export::export;
 use super::filter::Filter;
 use crate::base::{Error, clock};
+use crate::encoding::key::system;
 use crate::encoding::piece::Piece;
 use crate::keyspace::{DatabaseIndex, Locks, Store, Tx, Wanted};
 use crate::storage::Tier;
 
 /// The store as it was at one moment.
 pub struct Frozen {
+    store: Arc<Store>,
     tx: Tx,
     databases: u32,
 }
@@ -28,10 +30,11 @@ impl Frozen {
         let mut tx = Tx::new(store.clone());
         tx.start(Tier::Disk, clock::now_ms());
         tx.freeze_all();
-        Self { tx, databases: store.database_count() }
+        Self { store: store.clone(), tx, databases: store.database_count() }
     }
 
-    /// Shows every key that the filter wants, in the order of databases and names.
+    /// Shows every function library, unless the filter leaves something out, and then every key that
+    /// the filter wants, in the order of databases and names.
     ///
     /// # Errors
     /// Corruption, failures of the engine, what `show` fails with.
@@ -40,10 +43,22 @@ impl Frozen {
         filter: &Filter,
         mut show: impl FnMut(Piece) -> Result<(), E>,
     ) -> Result<(), E> {
+        if filter.wants_all() {
+            self.show_libraries(&mut show)?;
+        }
         for db in (0..self.databases).filter(|db| filter.wants_database(*db)) {
             self.database(db, filter, &mut show)?;
         }
         Ok(())
+    }
+
+    /// Shows every function library.
+    ///
+    /// # Errors
+    /// As [`Frozen::show`].
+    pub fn show_libraries<E: From<Error>>(&self, mut show: impl FnMut(Piece) -> Result<(), E>) -> Result<(), E> {
+        let libraries = self.store.facts(system::FUNCTION_LIBRARY, self.tx.view())?;
+        libraries.into_iter().try_for_each(|(_, code)| show(Piece::Library(code)))
     }
 
     fn database<E: From<Error>>(

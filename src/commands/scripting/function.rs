@@ -24,7 +24,7 @@ use crate::scripting::running::Kind;
 use crate::scripting::{
     Called, Function, Halt, Host, Libraries, Library, LoadError, LogLevel, RunningScripts, read_metadata,
 };
-use crate::storage::Tier;
+use crate::storage::{Tier, View};
 
 /// The subcommands of FUNCTION.
 pub(super) static SUBCOMMANDS: &[Command] = &[
@@ -375,7 +375,7 @@ pub fn restore_libraries(instance: &Instance) -> Result<()> {
     let scripts = &instance.scripts;
     let memory_bytes = usize::try_from(instance.config.load().lua_memory_limit).unwrap_or(usize::MAX);
     let mut all = Libraries::default();
-    for (name, code) in instance.store.facts(system::FUNCTION_LIBRARY)? {
+    for (name, code) in instance.store.facts(system::FUNCTION_LIBRARY, &View::latest(Tier::Disk))? {
         let name = String::from_utf8_lossy(&name).into_owned();
         let mut loader = Loader::new(true, &scripts.running);
         let loaded = match scripts.load(name.clone(), code, memory_bytes, &mut loader) {
