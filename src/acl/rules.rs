@@ -368,6 +368,20 @@ mod tests {
         assert_eq!(joined(&["on", "(+get", "~x"]), Err("(+get".into()));
     }
 
+    /// What rules come to: flags, passwords, and each selector's keys, channels and commands.
+    fn meaning(rules: &Rules) -> impl PartialEq + std::fmt::Debug {
+        let selectors = std::iter::once(rules.own_selector()).chain(rules.more_selectors());
+        let selectors: Vec<_> = selectors
+            .map(|selector| {
+                let calls: [&[&[u8]]; 3] = [&[b"x"], &[b"x", b"0"], &[b"x", b"1"]];
+                let allowed =
+                    (0..small().len()).map(|command| calls.map(|call| selector.allows_command(command, call)));
+                (selector.describe_keys(), selector.describe_channels(), allowed.collect::<Vec<_>>())
+            })
+            .collect();
+        (rules.flags(), rules.password_digests(), selectors)
+    }
+
     proptest! {
         /// Whatever a client sends: no panic, and what is shown makes the same rules.
         #[test]
@@ -395,7 +409,8 @@ mod tests {
             for modifier in join_selectors(&words).unwrap() {
                 again.apply(small(), &modifier, false).unwrap();
             }
-            prop_assert_eq!(again.describe(), described);
+            // Not the words themselves: a rule about a category is kept where it once changed something, as in Redis.
+            prop_assert_eq!(meaning(&again), meaning(&rules));
             prop_assert_eq!(again.is_unrestricted(), rules.is_unrestricted());
         }
     }

@@ -69,6 +69,12 @@ impl Selector {
         Self { commands: CommandSet::none(catalogue), keys: Some(Vec::new()), channels: Some(Vec::new()) }
     }
 
+    /// Whether it allows a command, its keys and channels aside.
+    #[cfg(test)]
+    pub(super) fn allows_command(&self, command: usize, args: &[&[u8]]) -> bool {
+        self.commands.allows(command, args)
+    }
+
     /// Allows everything.
     pub fn all(catalogue: &Catalogue) -> Self {
         Self { commands: CommandSet::all(catalogue), keys: None, channels: None }
