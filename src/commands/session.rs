@@ -177,6 +177,11 @@ impl Session {
         self.waiting.iter().for_each(Waiting::rest);
     }
 
+    /// Until it rests again, no locks come with a call. False if a call has come already.
+    pub fn stir(&self) -> bool {
+        self.waiting.as_ref().is_none_or(Waiting::stir)
+    }
+
     /// Takes the call, and the locks that come with it, into the next run.
     pub fn answer_call(&mut self) {
         if let Some(locks) = self.waiting.as_mut().and_then(Waiting::answer) {

@@ -229,6 +229,14 @@ impl Waiting {
         self.waiter.desk.lock().resting = true;
     }
 
+    /// The session is busy with something that may take long: calls come without locks until it rests
+    /// again. False if one has come before.
+    pub fn stir(&self) -> bool {
+        let mut desk = self.waiter.desk.lock();
+        desk.resting = desk.call.is_some();
+        !desk.resting
+    }
+
     /// The look is over: whoever is behind is called for these keys.
     pub fn pass_on(&mut self, mut worth_it: impl FnMut(&WaitedKey) -> bool) {
         for key in std::mem::take(&mut self.answered) {

@@ -340,8 +340,12 @@ async fn wait<S: Stream>(
             return Ok(None);
         }
         if !client.outbox.is_empty() {
-            talk.session.take_pushes(&mut talk.output);
-            send(stream, talk, client, instance).await?;
+            // A client that reads slowly must not be handed locks meanwhile.
+            if talk.session.stir() {
+                talk.session.take_pushes(&mut talk.output);
+                send(stream, talk, client, instance).await?;
+                talk.session.rest();
+            }
             continue;
         }
         let has_room = talk.input.len() < INPUT_STEP_BYTES;
