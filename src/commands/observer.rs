@@ -92,7 +92,8 @@ impl Listener {
             for told in &commit.told {
                 let Told::Effect(effect) = told else { continue };
                 if effect.opens {
-                    stretch.command(None, &["MULTI"]);
+                    // SELECT stands in front of MULTI, as in Redis.
+                    stretch.command(Some(effect.db), &["MULTI"]);
                 }
                 match &effect.deed {
                     Deed::Command(words) => stretch.command(Some(effect.db), words),
