@@ -198,6 +198,7 @@ fn store_until(context: &mut Context<'_>, key: &Key, value: &[u8], expire_at_ms:
     let Some(at_ms) = expire_at_ms else { return Ok(()) };
     context.tx.notify(Class::GENERIC, "expire", key);
     if at_ms <= context.tx.now_ms() {
+        context.tx.notify(Class::EXPIRED, "expired", key);
         context.replicate_as(&[b"DEL", key.user_key()]);
     } else {
         context.replicate_as(&[b"SET", key.user_key(), value, b"PXAT", &format_u64(at_ms)]);
@@ -207,15 +208,15 @@ fn store_until(context: &mut Context<'_>, key: &Key, value: &[u8], expire_at_ms:
 
 /// Sets a value. What was there before is looked at only if somebody wants to hear of it.
 fn store(context: &mut Context<'_>, key: &Key, value: &[u8], expire_at_ms: Option<u64>) -> Result<()> {
+    let heard = context.tx.wants(Class::NEW | Class::EXPIRED);
+    let is_new = heard && context.tx.record(key)?.is_none();
     if expire_at_ms.is_some_and(|at_ms| at_ms <= context.tx.now_ms()) {
         // Born lapsed: nobody could ever see it.
         context.tx.delete_record(key)?;
         context.tx.touch(key);
-        return Ok(());
+    } else {
+        overwrite(context.tx, key, value, Encoding::ByContent, expire_at_ms)?;
     }
-    let heard = context.tx.wants(Class::NEW | Class::EXPIRED);
-    let is_new = heard && context.tx.record(key)?.is_none();
-    overwrite(context.tx, key, value, Encoding::ByContent, expire_at_ms)?;
     if is_new {
         context.tx.notify(Class::NEW, "new", key);
     }
