@@ -22,6 +22,7 @@ pub fn present() -> Vec<Family> {
         Family::new("zsets", 'z', ZSETS),
         Family::new("geo", 'g', GEO),
         Family::new("scripts", 's', SCRIPTS),
+        Family::new("blocking", 'l', BLOCKING),
     ]
 }
 
@@ -134,6 +135,25 @@ BLPOP $key 0.01
 BRPOP $key $key 0.01
 BLMOVE $key $key (LEFT | RIGHT) (LEFT | RIGHT) 0.01
 BLMPOP 0.01 1 $key (LEFT | RIGHT) [COUNT $count]
+";
+
+/// `blocked … then …`: one connection blocks, then this one runs what may serve it.
+const BLOCKING: &str = "
+3: blocked BLPOP $key $key 0.1 then RPUSH $key ($value)*
+2: blocked BRPOP $key 0.1 then LPUSH $key $value $value
+2: blocked BLMOVE $key $key (LEFT | RIGHT) (LEFT | RIGHT) 0.1 then RPUSH $key $value
+blocked BRPOPLPUSH $key $key 0.1 then LPUSH $key $value
+2: blocked BLMPOP 0.1 2 $key $key (LEFT | RIGHT) [COUNT $positive] then RPUSH $key ($value)*
+blocked BLPOP $key 0.1 then RENAME $key $key
+blocked BLPOP $key 0.1 then SET $key $value
+blocked BLPOP $key $key 0.1 then COPY $key $key
+blocked BLPOP $key $key 0.1 then SORT $key ALPHA STORE $key
+2: blocked BLPOP l0 l1 0.1 then EVAL $serving_script 0
+blocked BLMOVE l0 l0 LEFT RIGHT 0.1 then LINSERT $key BEFORE $value $value
+2: DEL ($key)*
+2: LPOP $key
+LLEN $key
+LRANGE $key 0 -1
 ";
 
 const SETS: &str = "
@@ -307,6 +327,12 @@ pub const WRITING_SCRIPTS: &[&str] = &[
     "redis.call('SELECT', 1) redis.call('SET', KEYS[1], ARGV[1]) redis.call('SELECT', 0) return redis.call('GET', KEYS[1])",
     "return redis.call('SETRANGE', KEYS[1], 10000, ARGV[1])",
     "return cjson.encode({redis.call('GET', KEYS[1]) or cjson.null, #ARGV})",
+];
+
+/// Scripts that push to who waits for `l0` and `l1`.
+pub const SERVING_SCRIPTS: &[&str] = &[
+    "redis.call('RPUSH', 'l0', 'a') return redis.call('RPOP', 'l0')",
+    "redis.call('RPUSH', 'l1', 'a', 'b') redis.call('DEL', 'l0') return redis.call('LRANGE', 'l1', 0, -1)",
 ];
 
 /// Scripts that only read.

@@ -82,7 +82,7 @@ impl Family {
 fn stays_whole(command: &Command) -> bool {
     let name = command.first().map(Vec::as_slice).unwrap_or_default();
     let blocks = command.iter().any(|word| word == b"BLOCK");
-    blocks || [b"BL".as_slice(), b"BR", b"BZ", b"SORT"].iter().any(|start| name.starts_with(start))
+    blocks || [b"BL".as_slice(), b"BR", b"BZ", b"blocked", b"SORT"].iter().any(|start| name.starts_with(start))
 }
 
 fn parse(words: &[&str], at: &mut usize) -> Vec<Node> {
@@ -233,6 +233,7 @@ impl Dice {
             "consumer" => self.pick(&["c1", "c2", "c3"]),
             "db" => self.pick(&["0", "0", "0", "1", "16", "-1", "x"]),
             "script" => self.pick(super::families::WRITING_SCRIPTS),
+            "serving_script" => self.pick(super::families::SERVING_SCRIPTS),
             "reading_script" => self.pick(super::families::READING_SCRIPTS),
             other => panic!("the grammar names ${other}, which nobody draws"),
         }

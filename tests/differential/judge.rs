@@ -35,9 +35,13 @@ pub fn check_of(command: &Command) -> Check {
 }
 
 /// Whether a command may stand between MULTI and EXEC here: what needs an errand
-/// of the player afterwards may not.
+/// of the player afterwards may not, and what has another arity in 7.2.
 pub fn fits_a_transaction(command: &Command) -> bool {
-    !matches!(name_of(command).as_slice(), b"LAPSE" | b"SPOP" | b"MULTI" | b"EXEC" | b"SELECT")
+    match name_of(command).as_slice() {
+        b"LAPSE" | b"BLOCKED" | b"SPOP" | b"MULTI" | b"EXEC" | b"SELECT" => false,
+        b"ZRANK" | b"ZREVRANK" => command.len() == 3,
+        _ => true,
+    }
 }
 
 /// Whether two replies of EXEC agree, command by command.

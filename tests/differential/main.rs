@@ -74,6 +74,7 @@ fn case(families: &[Family], seed: u64) -> (Vec<Command>, Manner) {
         protocol: if dice.rng.bool() { Protocol::Resp2 } else { Protocol::Resp3 },
         pipeline: if dice.rng.bool() { 1 } else { PIPELINE },
         state_every: STATE_EVERY,
+        hears_events: dice.rng.bool(),
     };
     // A case stays with a few families, so that their objects grow and collide.
     let mut chosen: Vec<&Family> = Vec::new();

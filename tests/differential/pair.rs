@@ -28,6 +28,8 @@ pub struct Manner {
     pub pipeline: usize,
     /// The state is compared after so many steps.
     pub state_every: usize,
+    /// Keyspace notifications are on, and compared after each batch.
+    pub hears_events: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +46,70 @@ struct Two {
     tested: Connection,
     /// What was queued since MULTI, while a transaction is open.
     transaction: Option<Vec<Command>>,
+    /// Connections for what the first ones cannot do themselves.
+    aside: [Aside; 2],
+    hears_events: bool,
 }
+
+/// More connections to one of the servers.
+struct Aside {
+    /// Blocks.
+    blocked: Connection,
+    /// Subscribed to all keyspace notifications, and to the channel of markers.
+    listener: Connection,
+    /// Looks, and publishes markers.
+    caller: Connection,
+}
+
+impl Aside {
+    fn of(server: &Server, manner: Manner) -> Self {
+        let mut aside = Self {
+            blocked: server.connect(manner.protocol),
+            listener: server.connect(Protocol::Resp2),
+            caller: server.connect(Protocol::Resp2),
+        };
+        let classes = if manner.hears_events { "KEA" } else { "" };
+        aside.caller.must(&["CONFIG", "SET", "notify-keyspace-events", classes]);
+        aside.listener.must(&["PSUBSCRIBE", "__key*__:*"]);
+        aside.listener.must(&["SUBSCRIBE", MARKER]);
+        aside
+    }
+
+    /// The events since the last time: channels and what was said there.
+    fn events(&mut self) -> std::io::Result<Vec<String>> {
+        self.caller.call(&["PUBLISH", MARKER, "now"])?;
+        let mut heard = Vec::new();
+        loop {
+            let message = self.listener.read_message()?;
+            let words: Vec<&[u8]> = message.elements().unwrap_or_default().iter().filter_map(Reply::bytes).collect();
+            let [kind, .., channel, payload] = words.as_slice() else { continue };
+            if *kind == b"message" {
+                return Ok(heard);
+            }
+            let event = format!("{} {}", channel.escape_ascii(), payload.escape_ascii());
+            // When a key expires each server decides for itself; when a consumer is made changed in 7.2.
+            if !event.contains("expired") && !event.contains("xgroup-createconsumer") {
+                heard.push(event);
+            }
+        }
+    }
+
+    /// Waits until the blocking command waits, or has its reply.
+    fn settles(&mut self) {
+        for _ in 0..SETTLE_LOOKS {
+            let info = self.caller.must(&["INFO", "clients"]);
+            let waits = info.bytes().is_some_and(|text| text.windows(17).any(|part| part == b"blocked_clients:1"));
+            if waits || !self.blocked.silent_for(SETTLE_LOOK).unwrap_or(false) {
+                return;
+            }
+        }
+    }
+}
+
+/// The channel on which a word tells that all events before it have come.
+const MARKER: &str = "marker";
+const SETTLE_LOOKS: usize = 100;
+const SETTLE_LOOK: Duration = Duration::from_millis(2);
 
 impl Pair {
     pub fn start() -> Self {
@@ -65,6 +130,8 @@ impl Pair {
             reference: self.reference.connect(manner.protocol),
             tested: self.tested.connect(manner.protocol),
             transaction: None,
+            aside: [Aside::of(&self.reference, manner), Aside::of(&self.tested, manner)],
+            hears_events: manner.hears_events,
         };
         two.reference.must(&["FLUSHALL"]);
         if let Err(error) = two.tested.call(&["FLUSHALL"]) {
@@ -97,7 +164,7 @@ impl Pair {
 /// How many of the next commands may go at once: one that is followed by an
 /// errand of its own goes alone.
 fn pipelined(commands: &[Command], most: usize) -> usize {
-    let lonely = |command: &Command| matches!(name_of(command).as_slice(), b"LAPSE" | b"SPOP" | b"SELECT");
+    let lonely = |command: &Command| matches!(name_of(command).as_slice(), b"LAPSE" | b"BLOCKED" | b"SPOP" | b"SELECT");
     let together = commands.iter().take(most).take_while(|command| !lonely(command)).count();
     together.max(1)
 }
@@ -108,6 +175,11 @@ impl Two {
             && name_of(command) == b"LAPSE"
         {
             return self.lapse(step, command);
+        }
+        if let [command] = batch
+            && name_of(command) == b"BLOCKED"
+        {
+            return self.block_and_serve(step, command).or_else(|| self.compare_events(step, batch));
         }
         let reference = self.reference.pipeline(batch).expect("the reference answers");
         let tested = match self.tested.pipeline(batch) {
@@ -122,7 +194,46 @@ impl Two {
                 return Some(difference(step + offset, command, &reference[offset], &tested[offset]));
             }
         }
-        self.settle(batch)
+        self.settle(batch).or_else(|| self.compare_events(step + batch.len() - 1, batch))
+    }
+
+    /// What was told of keys since the last time, in order.
+    fn compare_events(&mut self, step: usize, batch: &[Command]) -> Option<Difference> {
+        if !self.hears_events {
+            return None;
+        }
+        let [reference, tested] = self.aside.each_mut().map(Aside::events);
+        let reference = reference.expect("the reference tells");
+        let command = batch.iter().map(|command| join(command)).collect::<Vec<_>>().join(" ; ");
+        match tested {
+            Err(error) => Some(self.lost(step, &command, &error.to_string())),
+            Ok(tested) if tested == reference => None,
+            Ok(tested) => {
+                Some(plain(step, &format!("(events of) {command}"), &reference.join(", "), &tested.join(", ")))
+            }
+        }
+    }
+
+    /// One connection blocks, the first one runs what may serve it: both replies count.
+    fn block_and_serve(&mut self, step: usize, command: &Command) -> Option<Difference> {
+        let then = command.iter().position(|word| word == b"then")?;
+        if self.transaction.is_some() {
+            return None;
+        }
+        let (blocking, serving) = (command[1..then].to_vec(), command[then + 1..].to_vec());
+        for aside in &mut self.aside {
+            aside.blocked.send(&blocking).expect("sent");
+            aside.settles();
+        }
+        let found = self.ask(step, &serving);
+        let [reference, tested] = self.aside.each_mut().map(|aside| aside.blocked.read());
+        let reference = reference.expect("the reference answers");
+        match tested {
+            _ if found.is_some() => found,
+            Err(error) => Some(self.lost(step, &join(command), &error.to_string())),
+            Ok(tested) if agree(&blocking, &reference, &tested) => None,
+            Ok(tested) => Some(difference(step, command, &reference, &tested)),
+        }
     }
 
     /// Whether two replies agree, keeping account of what a transaction has queued.
