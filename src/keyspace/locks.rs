@@ -9,8 +9,8 @@
 //! [`Locks::acquire`] is a future. Stripes are always taken in ascending order.
 
 use std::hash::Hasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use event_listener::Event;
 use rustc_hash::FxHasher;
@@ -50,6 +50,18 @@ struct Slot {
 /// How often somebody who waits finds the lock taken before others are to stand back.
 const PATIENCE: u32 = 4;
 
+/// How often a lock is looked at before its taker goes on to something else: some microseconds together.
+const SPINS: u32 = 64;
+
+/// The same for this machine: on a single core nobody could give it back meanwhile.
+fn spins() -> u32 {
+    static SPINS_HERE: LazyLock<u32> = LazyLock::new(|| match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() > 1 => SPINS,
+        _ => 0,
+    });
+    *SPINS_HERE
+}
+
 /// Says that somebody starves, until it is dropped.
 struct Starving<'a>(&'a Slot);
 
@@ -68,6 +80,21 @@ impl Slot {
 
     fn try_take(&self) -> bool {
         self.starving.load(Ordering::Relaxed) == 0 && self.take()
+    }
+
+    /// Takes it if it is free or becomes so at once: a command is done sooner than a thread has gone to
+    /// sleep and been woken up.
+    fn take_soon(&self) -> bool {
+        for _ in 0..spins() {
+            if self.starving.load(Ordering::Relaxed) > 0 {
+                return false;
+            }
+            if !self.held.load(Ordering::Relaxed) && self.take() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        self.try_take()
     }
 
     fn give_back(&self) {
@@ -120,6 +147,11 @@ impl Locks {
     /// Takes the stripe if it is free.
     fn try_take(&self, stripe: Stripe) -> bool {
         self.slots[usize::from(stripe.0)].try_take()
+    }
+
+    /// Takes the stripe if it is free, or nearly.
+    fn take_soon(&self, stripe: Stripe) -> bool {
+        self.slots[usize::from(stripe.0)].take_soon()
     }
 
     fn give_back(&self, stripe: Stripe) {
@@ -250,7 +282,7 @@ impl LockSet {
     }
 
     fn take_or_undo(&mut self, stripe: Stripe, before: usize) -> bool {
-        if self.locks.try_take(stripe) {
+        if self.locks.take_soon(stripe) {
             self.note(stripe);
             return true;
         }

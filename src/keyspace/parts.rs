@@ -85,6 +85,12 @@ impl Tx {
         Ok(value)
     }
 
+    /// Whether a part is in the cache, or among this transaction's own writes.
+    pub fn has_at_hand(&self, family: Family, object: ObjectId, part: &[u8]) -> bool {
+        let key = CachedKey::new(family, &part_key(object, part));
+        self.overlay(family).contains_key(key.stored()) || self.store.cache.peek(&key.0).is_some()
+    }
+
     /// Keeps a part that was read in the cache, if it belongs to the one key that this command has looked at, or
     /// to one whose lock is held.
     fn cache_part(&self, key: &CachedKey, value: &Bytes) {

@@ -38,6 +38,9 @@ const MIDDLE: i64 = 1 << 62;
 const MIDDLE_FROM: i64 = 1 << 61;
 /// Runs of fewer elements are read one by one, all such together: what was read of late is in the record cache.
 const SCAN_FROM: u64 = 32;
+/// Elements at an end that are read together, if they are short.
+const ALONG: u64 = 32;
+const SHORT_BYTES: u64 = 256;
 /// Elements read together.
 const BATCH: usize = 256;
 /// From this many elements on a run is deleted as a range: fewer are better deleted one by
@@ -247,6 +250,25 @@ impl Large {
         }
         positions.clear();
         Ok(())
+    }
+
+    /// Reads the elements behind the outermost one along with it, into the record cache: who takes one off an
+    /// end takes more.
+    pub fn read_along(&self, tx: &mut Tx, end: End) -> Result<()> {
+        let run = if end == End::Right && self.last.count > 0 { self.last } else { self.first };
+        let are_short = self.weight.is_some_and(|weight| weight / self.len().max(1) <= SHORT_BYTES);
+        let count = run.count.min(ALONG);
+        if !are_short || count < 2 {
+            return Ok(());
+        }
+        let (outermost, positions) = match end {
+            End::Left => (run.at, run.at..run.at + count as i64),
+            End::Right => (run.end() - 1, run.end() - count as i64..run.end()),
+        };
+        if tx.has_at_hand(Family::Data, self.object, &part(outermost)) {
+            return Ok(());
+        }
+        self.read_all(tx, &mut positions.collect(), &mut Vec::new())
     }
 
     fn element(&self, tx: &mut Tx, at: i64) -> Result<Bytes> {

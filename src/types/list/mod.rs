@@ -169,6 +169,11 @@ impl List {
             End::Left => 0..count,
             End::Right => len - count..len,
         };
+        if let Layout::Large(large) = &self.layout
+            && count == 1
+        {
+            large.read_along(tx, end)?;
+        }
         let mut popped = self.range(tx, stretch.clone())?;
         if end == End::Right {
             popped.reverse();
