@@ -51,6 +51,8 @@ TESTS = {
     "xrange": ["XRANGE", "stream", "-", "+", "COUNT", "10"],
     "xread": ["XREAD", "COUNT", "10", "STREAMS", "stream", "0"],
     "expire": ["EXPIRE", "key:__rand_int__", "1000"],
+    "eval": ["EVAL", "return redis.call('GET', KEYS[1])", "1", "key:__rand_int__"],
+    "eval-set": ["EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", "key:__rand_int__", "{value}"],
     "ping": ["PING"],
 }
 
@@ -58,6 +60,7 @@ TESTS = {
 # What has to be there before a test, by the test that brings it.
 FILLED_BY = {
     "get": "set", "set": "set", "mset": "set", "mget": "set", "expire": "set", "incr": "incr",
+    "eval": "set", "eval-set": "set",
     "hset": "hset", "hget": "hset", "hgetall": "hset", "hset-large": "hset-large", "hget-large": "hset-large",
     "rpop": "lpush", "lrange": "lpush", "sadd": "sadd", "sismember": "sadd",
     "zadd": "zadd", "zscore": "zadd", "zrank": "zadd", "zrange": "zadd", "xrange": "xadd", "xread": "xadd",
