@@ -106,7 +106,7 @@ settings! {
         timeout: u32 = integer("timeout", 0, INT, "0");
         /// Seconds between probes of a silent connection; 0 sends none.
         tcp_keepalive: u32 = integer("tcp-keepalive", 0, INT, "300");
-        /// Threads that serve connections; 0 takes one for each core.
+        /// The most threads that serve connections, as the load takes them; 0 is one for each core.
         network_threads: u32 = integer("network-threads", 0, 1024, "0").fixed();
     }
     Tls {

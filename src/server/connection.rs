@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 use super::copy;
+use super::crew::Seat;
 use crate::base::clock;
 use crate::commands::{GiveUp, Instance, Next, Session};
 use crate::keyspace::{LockSet, Wanted};
@@ -52,14 +53,38 @@ enum Place {
     Aside,
 }
 
-/// What moves to the I/O pool and back.
-struct Conversation {
+/// What moves to the I/O pool and back, and to other network threads.
+pub(super) struct Conversation {
     session: Session,
     input: BytesMut,
     output: BytesMut,
+    /// Behind the session: what that gives up, it gives up as a client.
+    client: Registered,
+}
+
+/// A client that is connected until this is dropped.
+struct Registered {
+    client: Arc<Client>,
+    instance: Arc<Instance>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.instance.observe.clients.leave(&self.client);
+    }
 }
 
 impl Conversation {
+    /// Of a client that was registered.
+    pub(super) fn begin(client: Arc<Client>, instance: Arc<Instance>) -> Self {
+        Self {
+            session: Session::new(instance.clone(), client.clone()),
+            input: BytesMut::with_capacity(INPUT_BYTES),
+            output: BytesMut::new(),
+            client: Registered { client, instance },
+        }
+    }
+
     fn run(&mut self, tier: Tier) -> Next {
         self.session.run(&mut self.input, &mut self.output, tier)
     }
@@ -72,21 +97,24 @@ pub(super) enum End {
     Broken(std::io::Error),
 }
 
-/// Serves a connection until either side ends it.
-pub(super) async fn serve<S: Stream>(mut stream: S, client: Arc<Client>, instance: Arc<Instance>, pool: Arc<Pool>) {
-    let talk = Conversation {
-        session: Session::new(instance.clone(), client.clone()),
-        input: BytesMut::with_capacity(INPUT_BYTES),
-        output: BytesMut::new(),
-    };
-    match converse(&mut stream, talk, &client, &instance, &pool).await {
+/// Serves a connection until either side ends it, or it is to go on elsewhere.
+pub(super) async fn serve<S: Stream>(
+    mut stream: S,
+    talk: Conversation,
+    seat: Option<&Seat>,
+    pool: &Arc<Pool>,
+) -> Option<(S, Conversation)> {
+    let Registered { client, instance } = &talk.client;
+    let (client, instance) = (client.clone(), instance.clone());
+    match converse(&mut stream, talk, &client, &instance, pool, seat).await {
+        Ok(talk) => return Some((stream, talk)),
         Err(End::Broken(error)) => tracing::debug!(client = client.id, %error, "connection broken"),
         Err(End::Server) => {
             let _ = stream.shutdown().await;
         }
-        Err(End::Client) | Ok(()) => {}
+        Err(End::Client) => {}
     }
-    instance.observe.clients.leave(&client);
+    None
 }
 
 async fn converse<S: Stream>(
@@ -95,7 +123,8 @@ async fn converse<S: Stream>(
     client: &Arc<Client>,
     instance: &Arc<Instance>,
     pool: &Arc<Pool>,
-) -> Result<(), End> {
+    seat: Option<&Seat>,
+) -> Result<Conversation, End> {
     let mut place = Place::Here;
     loop {
         let next;
@@ -111,6 +140,9 @@ async fn converse<S: Stream>(
         match next {
             Next::Read { missing } => {
                 send(stream, &mut talk, client, instance).await?;
+                if seat.is_some_and(Seat::is_to_move) && !client.is_killed() {
+                    return Ok(talk);
+                }
                 receive(stream, &mut talk, missing, client, instance).await?;
             }
             Next::Send => send(stream, &mut talk, client, instance).await?,

@@ -3,15 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::crew::Crew;
+use super::connection::{self, Conversation, Stream};
+use super::crew::{Crew, Seat};
+use super::notices;
 use super::tls::Terminator;
-use super::{connection, notices};
 use crate::base::clock;
 use crate::commands::Instance;
 use crate::config::Settings;
@@ -58,9 +60,9 @@ pub(super) async fn accept_tcp(listener: Arc<TcpListener>, tls: bool, door: Door
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (Ok(stream), mine) = (stream.into_std(), door.clone()) else { continue };
-                door.crew.serve(move || async move {
+                door.crew.serve(move |seat| async move {
                     if let Ok(stream) = TcpStream::from_std(stream) {
-                        admit_tcp(stream, peer, tls, mine).await;
+                        admit_tcp(stream, peer, tls, mine, seat).await;
                     }
                 });
             }
@@ -75,9 +77,9 @@ pub(super) async fn accept_unix(listener: UnixListener, path: Arc<str>, door: Do
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (Ok(stream), path, mine) = (stream.into_std(), path.clone(), door.clone()) else { continue };
-                door.crew.serve(move || async move {
+                door.crew.serve(move |seat| async move {
                     if let Ok(stream) = UnixStream::from_std(stream) {
-                        admit_unix(stream, path, mine).await;
+                        admit_unix(stream, path, mine, seat).await;
                     }
                 });
             }
@@ -92,7 +94,7 @@ async fn rest_after(error: &io::Error) {
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 
-async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, tls: bool, door: Door) {
+async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, tls: bool, door: Door, seat: Seat) {
     let settings = door.instance.config.snapshot();
     let local = peer.ip().to_canonical().is_loopback();
     let refusal = refusal(&door.instance, &settings, local);
@@ -107,18 +109,24 @@ async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, tls: bool, door: Doo
     keep_alive(&stream, settings.tcp_keepalive);
     let here = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     let descriptor = stream.as_raw_fd();
-    let enter = || door.instance.observe.clients.enter(peer.to_string(), here, local, descriptor, clock::now_ms());
+    let clients = &door.instance.observe.clients;
+    let begin = || {
+        let client = clients.enter(peer.to_string(), here, local, descriptor, clock::now_ms());
+        Conversation::begin(client, door.instance.clone())
+    };
     if !tls {
-        connection::serve(stream, enter(), door.instance.clone(), door.pool).await;
+        let talk = begin();
+        go_on(stream, talk, door, seat).await;
         return;
     }
     match door.tls.accept(stream).await {
-        Ok(stream) => connection::serve(stream, enter(), door.instance.clone(), door.pool).await,
+        // What has been encrypted stays on its thread.
+        Ok(stream) => drop(connection::serve(stream, begin(), None, &door.pool).await),
         Err(error) => tracing::debug!(%peer, %error, "no TLS with a client"),
     }
 }
 
-async fn admit_unix(mut stream: UnixStream, path: Arc<str>, door: Door) {
+async fn admit_unix(mut stream: UnixStream, path: Arc<str>, door: Door, seat: Seat) {
     let settings = door.instance.config.snapshot();
     if let Some(refusal) = refusal(&door.instance, &settings, true) {
         let _ = stream.write_all(refusal.as_bytes()).await;
@@ -127,7 +135,59 @@ async fn admit_unix(mut stream: UnixStream, path: Arc<str>, door: Door) {
     let address = format!("{path}:0");
     let descriptor = stream.as_raw_fd();
     let client = door.instance.observe.clients.enter(address.clone(), address, true, descriptor, clock::now_ms());
-    connection::serve(stream, client, door.instance, door.pool).await;
+    let talk = Conversation::begin(client, door.instance.clone());
+    go_on(stream, talk, door, seat).await;
+}
+
+/// A stream that can be served by one thread and then by another.
+trait Movable: Stream + Sized {
+    type Apart: Send + 'static;
+    fn leave(self) -> io::Result<Self::Apart>;
+    fn arrive(apart: Self::Apart) -> io::Result<Self>;
+}
+
+impl Movable for TcpStream {
+    type Apart = std::net::TcpStream;
+
+    fn leave(self) -> io::Result<Self::Apart> {
+        self.into_std()
+    }
+
+    fn arrive(apart: Self::Apart) -> io::Result<Self> {
+        Self::from_std(apart)
+    }
+}
+
+impl Movable for UnixStream {
+    type Apart = std::os::unix::net::UnixStream;
+
+    fn leave(self) -> io::Result<Self::Apart> {
+        self.into_std()
+    }
+
+    fn arrive(apart: Self::Apart) -> io::Result<Self> {
+        Self::from_std(apart)
+    }
+}
+
+/// Serves a connection on this thread, and then on another if it is to go there.
+fn go_on<S: Movable>(
+    stream: S,
+    talk: Conversation,
+    door: Door,
+    seat: Seat,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let Some((stream, talk)) = connection::serve(stream, talk, Some(&seat), &door.pool).await else { return };
+        drop(seat);
+        let Ok(apart) = stream.leave() else { return };
+        let crew = door.crew.clone();
+        crew.serve(move |seat| async move {
+            if let Ok(stream) = S::arrive(apart) {
+                go_on(stream, talk, door, seat).await;
+            }
+        });
+    })
 }
 
 /// Why a connection is not let in.
