@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use super::host::{Rights, ScriptHost};
 use crate::base::number::parse_i64;
-use crate::base::{ClientError, Error, Result};
+use crate::base::{ClientError, Error, Result, clock};
 use crate::commands::command::{Flags, flags};
 use crate::commands::context::Context;
 use crate::commands::instance::Instance;
+use crate::commands::monitor::Source;
 use crate::commands::outcome::Outcome;
 use crate::commands::request::Args;
 use crate::commands::table::Entry;
@@ -27,6 +28,32 @@ const SHA_DIGITS: usize = 40;
 pub(super) const LIBRARIES: &str = "function libraries";
 
 pub(super) fn eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    shown(context, args, call_eval)
+}
+
+pub(super) fn evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    shown(context, args, call_evalsha)
+}
+
+pub(super) fn fcall(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    shown(context, args, call_fcall)
+}
+
+/// A call that is refused before a script is found for it is shown to who watches, as any is.
+fn shown(
+    context: &mut Context<'_>,
+    args: &mut Args<'_>,
+    call: impl FnOnce(&mut Context<'_>, &mut Args<'_>) -> Result<Outcome>,
+) -> Result<Outcome> {
+    let called = call(context, args);
+    if let Err(Error::Client(_)) = &called {
+        let (monitors, source) = (&context.instance.monitors, Source::Client(&context.session.client));
+        monitors.show_script(clock::now_us(), context.session.db, source, context.entry, args.all());
+    }
+    called
+}
+
+fn call_eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let body = args.next()?;
     let words = read_words(args, ClientError::NotInteger.into())?;
     let sha = Sha::of(body);
@@ -37,7 +64,7 @@ pub(super) fn eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Out
     run_script(context, &script, words, args)
 }
 
-pub(super) fn evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+fn call_evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let none = || Error::client("NOSCRIPT No matching script. Please use EVAL.");
     let name = args.next()?;
     // What has not the length of a name is refused before the other arguments are looked at.
@@ -49,7 +76,7 @@ pub(super) fn evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<
     run_script(context, &script, words, args)
 }
 
-pub(super) fn fcall(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+fn call_fcall(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let name = String::from_utf8_lossy(args.next()?).into_owned();
     let libraries = libraries(context);
     let found = libraries.function(&name).map(|(library, place)| (library.clone(), place));
