@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::command::Flags;
 use super::instance::Instance;
 use super::outcome::Outcome;
 use super::request::Args;
 use super::session::SessionState;
 use super::table::Entry;
+use super::waiters::WaitedKey;
 use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::keyspace::{Class, Key, Kind, Record, Tx};
@@ -34,6 +37,8 @@ pub struct Context<'a> {
     pub entry: Entry,
     /// On whose behalf it runs.
     pub within: Within,
+    /// The keys that a waiting client is called for, in the order in which they were written.
+    pub called_for: &'a [WaitedKey],
 }
 
 /// What a command runs in.
@@ -58,6 +63,21 @@ impl Context<'_> {
         let in_passing = self.entry.command.flags.contains(Flags::NO_TOUCH)
             || (client.no_touch.load(Ordering::Relaxed) && self.entry.command.name != "TOUCH");
         self.tx.count_uses(!in_passing);
+    }
+
+    /// Keys in the order in which a client that waits is served from them: those that it is called for as they
+    /// were written, then the others as it named them.
+    pub fn in_order_of_writes<'k>(&self, keys: &[&'k [u8]]) -> SmallVec<[&'k [u8]; 4]> {
+        let db = self.session.db;
+        let written = self.called_for.iter().filter(|(of, _)| *of == db);
+        let mut ordered: SmallVec<[&[u8]; 4]> =
+            written.filter_map(|(_, name)| keys.iter().find(|key| **key == name).copied()).collect();
+        for key in keys {
+            if !ordered.contains(key) {
+                ordered.push(key);
+            }
+        }
+        ordered
     }
 
     /// A key of the selected database.

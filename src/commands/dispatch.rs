@@ -16,6 +16,7 @@ use super::request::Args;
 use super::session::{Next, Session};
 use super::table::Entry;
 use super::transactions::Multi;
+use super::waiters::Waiting;
 use super::{inside, scripting, secrets, tracking, transactions};
 use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
@@ -315,6 +316,7 @@ fn run(session: &mut Session, found: Entry, args: &[&[u8]], settings: &Arc<Setti
         settings,
         entry: found,
         within: Within::Client,
+        called_for: session.waiting.as_ref().map_or(&[], Waiting::answered),
     };
     context.count_uses();
     let outcome = (found.command.run)(&mut context, &mut Args::new(args, found.words))?;

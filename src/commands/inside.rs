@@ -100,6 +100,7 @@ pub(super) fn run_inside(
         settings: context.settings,
         entry,
         within,
+        called_for: &[],
     };
     inner.count_uses();
     let reply = match (entry.command.run)(&mut inner, &mut Args::new(args, entry.words)) {

@@ -126,7 +126,7 @@ impl<'a> Request<'a> {
 
     /// Takes elements off the first list that is there; `None` if there is none.
     pub(super) fn serve(&self, context: &mut Context<'_>) -> Result<Option<Reply>> {
-        for key in self.keys {
+        for key in context.in_order_of_writes(self.keys) {
             if let Some(elements) = pop(context, key, self.end, self.count)? {
                 context.replicate_as(&[pop_command(self.end), key, &format_u64(elements.len() as u64)]);
                 return Ok(Some(Reply::Array(vec![Reply::copy(key), Reply::Bulks(elements)])));

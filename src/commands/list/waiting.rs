@@ -25,7 +25,7 @@ pub(super) fn brpop(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
 fn pop(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Result<Outcome> {
     let keys = args.take(args.remaining().saturating_sub(1))?;
     let until_ms = until_after_seconds(context.tx.now_ms(), args.next()?)?;
-    for key in keys {
+    for key in context.in_order_of_writes(keys) {
         if let Some(element) = ends::pop(context, key, end, 1)?.and_then(|elements| elements.into_iter().next()) {
             context.replicate_as(&[ends::pop_command(end), key]);
             return Ok(Reply::Bulks(vec![Bytes::copy_from_slice(key), element]).into());

@@ -120,7 +120,7 @@ impl<'a> Several<'a> {
     }
 
     fn take(&self, context: &mut Context<'_>) -> Result<Option<Reply>> {
-        let taken = take_first(context, self.keys, self.end, self.count)?;
+        let taken = take_first(context, &context.in_order_of_writes(self.keys), self.end, self.count)?;
         if let Some((key, taken)) = &taken {
             context.replicate_as(&[self.end.command(), key, &format_u64(taken.len() as u64)]);
         }
@@ -162,7 +162,7 @@ pub(super) fn bzpopmax(context: &mut Context<'_>, args: &mut Args<'_>) -> Result
 fn pop_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Result<Outcome> {
     let keys = args.take(args.remaining().saturating_sub(1))?;
     let until_ms = blocking::until_after_seconds(context.tx.now_ms(), args.next()?)?;
-    match take_first(context, keys, end, 1)? {
+    match take_first(context, &context.in_order_of_writes(keys), end, 1)? {
         Some((key, taken)) => {
             context.replicate_as(&[end.command(), key]);
             Ok(flat(taken, Some(key)).into())
