@@ -179,7 +179,8 @@ impl Stream {
 
     /// Whether entries from an id on may have been deleted one by one.
     pub fn has_gaps_from(&self, id: Id) -> bool {
-        !self.is_empty() && !self.meta.deleted.is_zero() && id <= self.meta.deleted
+        let Meta { first, deleted, .. } = self.meta;
+        !self.is_empty() && !deleted.is_zero() && first <= deleted && id <= deleted
     }
 
     /// How many entries a group has not read yet, where that can be told.

@@ -142,6 +142,14 @@ fn lag_is_told_where_nothing_in_between_was_deleted() {
         Ok(())
     });
     assert_eq!(lag(&trial), Some(0));
+    // What was deleted lies before the first entry, so the counter counts, however odd.
+    edit(&trial, |stream, tx| stream.delete(tx, &[id(1), id(2), id(3), id(5)]));
+    (6..=7).for_each(|ms| add(&trial, ms));
+    with_group(&trial, |group, _, _| {
+        group.set_last_id(id(5), Some(10));
+        Ok(())
+    });
+    assert_eq!(lag(&trial).map(u64::cast_signed), Some(-3));
 }
 
 #[test]
