@@ -290,13 +290,16 @@ fn by_weight(context: &mut Context<'_>, request: &Request<'_>, elements: Vec<Byt
     };
     let turn = |order: Ordering| if request.descending { order.reverse() } else { order };
     if request.alpha {
+        // What is stored is compared whole; else Redis compares as strcoll does, up to the first NUL.
+        let whole = request.store.is_some();
+        let compared = |text: &Bytes| -> Bytes { if whole { text.clone() } else { up_to_nul(text) } };
         let Some(weights) = weights else {
             let mut elements = elements;
-            elements.sort_by(|one, other| turn(one.cmp(other)));
+            elements.sort_by(|one, other| turn(compared(one).cmp(&compared(other))));
             return Ok(elements);
         };
         let mut weighed: Vec<(Option<Bytes>, Bytes)> = weights.into_iter().zip(elements).collect();
-        weighed.sort_by(|one, other| turn(one.0.cmp(&other.0)));
+        weighed.sort_by(|one, other| turn(one.0.as_ref().map(compared).cmp(&other.0.as_ref().map(compared))));
         return Ok(weighed.into_iter().map(|(_, element)| element).collect());
     }
     let mut weighed = Vec::with_capacity(elements.len());
@@ -311,6 +314,10 @@ fn by_weight(context: &mut Context<'_>, request: &Request<'_>, elements: Vec<Byt
         turn(one.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal).then_with(|| one.1.cmp(&other.1)))
     });
     Ok(weighed.into_iter().map(|(_, element)| element).collect())
+}
+
+fn up_to_nul(text: &Bytes) -> Bytes {
+    text.slice(..text.iter().position(|byte| *byte == 0).unwrap_or(text.len()))
 }
 
 /// A weight, as `strtod` reads it: nothing is zero, and white space may lead.
