@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use support::{Connection, Protocol, Reply, Server, dial};
+use support::{Connection, Protocol, Reply, Server, Target, dial};
 
 const ACCOUNTS: usize = 12;
 const START_AMOUNT: i64 = 100;
@@ -28,7 +28,7 @@ redis.call('INCRBY', KEYS[2], amount)
 return amount";
 
 /// The same with keys that are built from arguments.
-const UNDECLARED: &str = "local from, to = 'account:' .. ARGV[1], 'account:' .. ARGV[2]
+const UNDECLARED: &str = "local from, to = ARGV[1], ARGV[2]
 local have = tonumber(redis.call('GET', from))
 local amount = math.min(have, tonumber(ARGV[3]))
 redis.call('SET', to, redis.call('GET', to) + amount)
@@ -38,10 +38,20 @@ return amount";
 /// Sums all accounts.
 const SUM: &str = "local sum = 0 for _, key in ipairs(KEYS) do sum = sum + redis.call('GET', key) end return sum";
 const SUM_UNDECLARED: &str =
-    "local sum = 0 for i = 0, ARGV[1] - 1 do sum = sum + redis.call('GET', 'account:' .. i) end return sum";
+    "local sum = 0 for i = 0, ARGV[1] - 1 do sum = sum + redis.call('GET', ARGV[2] .. i) end return sum";
 
-fn account(number: usize) -> String {
-    format!("account:{number}")
+/// Groups of accounts where they are to be cold: with their long names more than the record cache holds.
+const COLD_GROUPS: usize = 5000;
+/// The least memory that a server can do with.
+const LITTLE_MEMORY: &str = "32mb";
+
+/// What the names of a group's accounts begin with.
+fn group(number: usize) -> String {
+    format!("account:{}:{number}:", "x".repeat(400))
+}
+
+fn account(group: &str, number: usize) -> String {
+    format!("{group}{number}")
 }
 
 fn connect(address: SocketAddr) -> Connection {
@@ -51,10 +61,32 @@ fn connect(address: SocketAddr) -> Connection {
 #[test]
 fn the_total_never_wavers() {
     let server = Server::start();
+    open_accounts(&server, 1);
+    move_and_sum(&server, 1);
+}
+
+#[test]
+fn the_total_never_wavers_on_cold_data() {
+    let mut server = Server::start_with(Target::from_environment(), &[("maxmemory", LITTLE_MEMORY)]);
+    open_accounts(&server, COLD_GROUPS);
+    server.terminate();
+    server.restart();
+    move_and_sum(&server, COLD_GROUPS);
+}
+
+fn open_accounts(server: &Server, groups: usize) {
     let mut connection = server.connect(Protocol::Resp2);
-    for number in 0..ACCOUNTS {
-        connection.must(&["SET", &account(number), &START_AMOUNT.to_string()]);
+    let start = START_AMOUNT.to_string();
+    for number in 0..groups {
+        let group = group(number);
+        let names: Vec<String> = (0..ACCOUNTS).map(|number| account(&group, number)).collect();
+        let words = names.iter().flat_map(|name| [name.as_str(), &start]);
+        connection.must(&std::iter::once("MSET").chain(words).collect::<Vec<_>>());
     }
+}
+
+fn move_and_sum(server: &Server, groups: usize) {
+    let mut connection = server.connect(Protocol::Resp2);
     let stop = Arc::new(AtomicBool::new(false));
     let moved = Arc::new(AtomicU64::new(0));
     let address = server.address();
@@ -64,7 +96,8 @@ fn the_total_never_wavers() {
             let mut connection = connect(address);
             let mut rng = Rng::with_seed(seed);
             while !stop.load(Ordering::Relaxed) {
-                moved.fetch_add(u64::from(transfer(&mut connection, &mut rng)), Ordering::Relaxed);
+                let group = group(rng.usize(0..groups));
+                moved.fetch_add(u64::from(transfer(&mut connection, &group, &mut rng)), Ordering::Relaxed);
             }
         })
     });
@@ -75,7 +108,7 @@ fn the_total_never_wavers() {
             let mut rng = Rng::with_seed(100 + seed);
             let mut sums = 0_u64;
             while !stop.load(Ordering::Relaxed) {
-                let (sum, how) = total(&mut connection, &mut rng);
+                let (sum, how) = total(&mut connection, &group(rng.usize(0..groups)), &mut rng);
                 assert_eq!(sum, ACCOUNTS as i64 * START_AMOUNT, "the sum by {how} after {sums} right ones");
                 sums += 1;
             }
@@ -91,9 +124,15 @@ fn the_total_never_wavers() {
     let moved = moved.load(Ordering::Relaxed);
     println!("{moved} transfers, {sums} sums");
     assert!(moved > 100 && sums > 10, "too little happened: {moved} transfers, {sums} sums");
-    let amounts: Vec<i64> = (0..ACCOUNTS).map(|number| amount(&connection.must(&["GET", &account(number)]))).collect();
-    assert_eq!(amounts.iter().sum::<i64>(), ACCOUNTS as i64 * START_AMOUNT, "{amounts:?}");
-    assert!(amounts.iter().all(|amount| *amount >= 0), "somebody is overdrawn: {amounts:?}");
+    for number in 0..groups {
+        let group = group(number);
+        let names: Vec<String> = (0..ACCOUNTS).map(|number| account(&group, number)).collect();
+        let words = names.iter().map(String::as_str);
+        let replies = connection.must(&std::iter::once("MGET").chain(words).collect::<Vec<_>>());
+        let amounts: Vec<i64> = replies.elements().unwrap_or_default().iter().map(amount).collect();
+        assert_eq!(amounts.iter().sum::<i64>(), ACCOUNTS as i64 * START_AMOUNT, "{amounts:?}");
+        assert!(amounts.iter().all(|amount| *amount >= 0), "somebody is overdrawn: {amounts:?}");
+    }
 }
 
 fn amount(reply: &Reply) -> i64 {
@@ -102,20 +141,21 @@ fn amount(reply: &Reply) -> i64 {
 }
 
 /// One transfer in one of three ways; false if others were faster.
-fn transfer(connection: &mut Connection, rng: &mut Rng) -> bool {
+fn transfer(connection: &mut Connection, group: &str, rng: &mut Rng) -> bool {
     let from = rng.usize(0..ACCOUNTS);
     let to = (from + rng.usize(1..ACCOUNTS)) % ACCOUNTS;
+    let (from, to) = (account(group, from), account(group, to));
     let most = rng.i64(1..40).to_string();
     match rng.usize(0..3) {
         0 => {
-            connection.must(&["EVAL", DECLARED, "2", &account(from), &account(to), &most]);
+            connection.must(&["EVAL", DECLARED, "2", &from, &to, &most]);
             true
         }
         1 => {
-            connection.must(&["EVAL", UNDECLARED, "0", &from.to_string(), &to.to_string(), &most]);
+            connection.must(&["EVAL", UNDECLARED, "0", &from, &to, &most]);
             true
         }
-        _ => transfer_by_watch(connection, &account(from), &account(to), rng.i64(1..40)),
+        _ => transfer_by_watch(connection, &from, &to, rng.i64(1..40)),
     }
 }
 
@@ -129,8 +169,8 @@ fn transfer_by_watch(connection: &mut Connection, from: &str, to: &str, most: i6
 }
 
 /// The sum of all accounts, and how it was found.
-fn total(connection: &mut Connection, rng: &mut Rng) -> (i64, &'static str) {
-    let keys: Vec<String> = (0..ACCOUNTS).map(account).collect();
+fn total(connection: &mut Connection, group: &str, rng: &mut Rng) -> (i64, &'static str) {
+    let keys: Vec<String> = (0..ACCOUNTS).map(|number| account(group, number)).collect();
     let with_keys = |command: &[&str]| -> Vec<String> {
         command.iter().map(|word| (*word).to_owned()).chain(keys.iter().cloned()).collect()
     };
@@ -149,7 +189,7 @@ fn total(connection: &mut Connection, rng: &mut Rng) -> (i64, &'static str) {
         1 => (ask(&with_keys(&["EVAL", SUM, &count])).integer().unwrap_or(-1), "EVAL"),
         2 => (ask(&with_keys(&["EVAL_RO", SUM, &count])).integer().unwrap_or(-1), "EVAL_RO"),
         3 => {
-            let words = ["EVAL_RO", SUM_UNDECLARED, "0", &count].map(str::to_owned);
+            let words = ["EVAL_RO", SUM_UNDECLARED, "0", &count, group].map(str::to_owned);
             (ask(&words).integer().unwrap_or(-1), "EVAL_RO of undeclared keys")
         }
         _ => {
