@@ -20,6 +20,7 @@ pub fn present() -> Vec<Family> {
         Family::new("lists", 'l', LISTS),
         Family::new("across", 'l', ACROSS),
         Family::new("zsets", 'z', ZSETS),
+        Family::new("names", 'y', NAMES),
         Family::new("geo", 'g', GEO),
         Family::new("scripts", 's', SCRIPTS),
         Family::new("blocking", 'l', BLOCKING),
@@ -186,22 +187,17 @@ ZSCORE $key $member
 ZMSCORE $key ($member)*
 ZCARD $key
 ZCOUNT $key $min $max
-ZLEXCOUNT $key $lex $lex
 ZRANK $key $member
 ZREVRANK $key $member
 2: ZRANGE $key $index $index [REV] [WITHSCORES]
 ZRANGE $key $min $max BYSCORE [REV] [LIMIT $index $count] [WITHSCORES]
-ZRANGE $key $lex $lex BYLEX [REV] [LIMIT $index $count]
 ZRANGESTORE $key $key $index $index [REV]
 ZRANGESTORE $key $key $min $max BYSCORE [REV] [LIMIT $index $count]
 ZREVRANGE $key $index $index [WITHSCORES]
 ZRANGEBYSCORE $key $min $max [WITHSCORES] [LIMIT $index $count]
 ZREVRANGEBYSCORE $key $max $min [WITHSCORES] [LIMIT $index $count]
-ZRANGEBYLEX $key $lex $lex [LIMIT $index $count]
-ZREVRANGEBYLEX $key $lex $lex [LIMIT $index $count]
 ZREMRANGEBYRANK $key $index $index
 ZREMRANGEBYSCORE $key $min $max
-ZREMRANGEBYLEX $key $lex $lex
 ZPOPMIN $key [$count]
 ZPOPMAX $key [$count]
 ZMPOP 1 $key (MIN | MAX) [COUNT $count]
@@ -241,6 +237,21 @@ PFADD $key
 PFMERGE $key ($key)*
 GET $key
 STRLEN $key
+";
+
+/// Sorted sets of one score: ranges by names of members with different scores are undefined.
+const NAMES: &str = "
+5: ZADD $key 0 $member 0 $member 0 $member
+2: ZADD $key 0 $member
+ZREM $key ($member)*
+ZLEXCOUNT $key $lex $lex
+2: ZRANGE $key $lex $lex BYLEX [REV] [LIMIT $index $count]
+2: ZRANGEBYLEX $key $lex $lex [LIMIT $index $count]
+2: ZREVRANGEBYLEX $key $lex $lex [LIMIT $index $count]
+ZREMRANGEBYLEX $key $lex $lex
+ZRANGESTORE $key $key $lex $lex BYLEX [REV] [LIMIT $index $count]
+ZRANK $key $member
+ZRANGE $key $index $index
 ";
 
 const GEO: &str = "
@@ -292,7 +303,8 @@ XINFO GROUPS $key
 ";
 
 const ACROSS: &str = "
-SORT $any [BY (s* | h*->m1 | nothing*)] [LIMIT $index $count] [GET #] [ASC | DESC] [ALPHA] [STORE $any]
+SORT $any [BY (s* | h*->m1 | nothing*)] [LIMIT $index $count] [GET #] [ASC | DESC] [STORE $any]
+SORT $any [LIMIT $index $count] [GET #] [ASC | DESC] ALPHA [STORE $any]
 OBJECT ENCODING $any
 TYPE $any
 DEL $any

@@ -78,11 +78,15 @@ impl Family {
 }
 
 /// A blocking command whose timeout was spoiled to 0 would wait for ever, and a
-/// SORT whose pattern was spoiled would leave a set in each server's own order.
+/// SORT whose pattern was spoiled would leave a set in each server's own order; sorted
+/// sets that are walked by name need one score.
 fn stays_whole(command: &Command) -> bool {
     let name = command.first().map(Vec::as_slice).unwrap_or_default();
+    let has_one_score = name == b"ZADD" && command.get(1).is_some_and(|key| key.starts_with(b"y"));
     let blocks = command.iter().any(|word| word == b"BLOCK");
-    blocks || [b"BL".as_slice(), b"BR", b"BZ", b"blocked", b"SORT"].iter().any(|start| name.starts_with(start))
+    blocks
+        || has_one_score
+        || [b"BL".as_slice(), b"BR", b"BZ", b"blocked", b"SORT"].iter().any(|start| name.starts_with(start))
 }
 
 fn parse(words: &[&str], at: &mut usize) -> Vec<Node> {

@@ -158,11 +158,11 @@ const DEVIATIONS: &[Deviation] = &[
         },
     },
     Deviation {
-        reason: "a range by names of members with different scores is undefined, and LIMIT shows Redis' way through it",
+        reason: "a range by names of members with different scores is undefined, and LIMIT and REV show Redis' way through it",
         covers: |command, _, _| {
             let has = |word: &[u8]| command.iter().any(|other| other.eq_ignore_ascii_case(word));
             let by_name = has(b"BYLEX") || name_of(command).ends_with(b"RANGEBYLEX");
-            by_name && has(b"LIMIT") && name_of(command) != b"ZRANGESTORE"
+            by_name && (has(b"LIMIT") || has(b"REV")) && name_of(command) != b"ZRANGESTORE"
         },
     },
     Deviation {
