@@ -177,6 +177,20 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+HOSTED_SCRIPT = """#!/bin/sh
+echo " PID: $$"
+port=$(sed -n 's/^port //p' "$1" | tail -n 1)
+(
+    tries=0
+    until redis-cli -p "$port" PING > /dev/null 2>&1 || [ "$tries" -ge 500 ]; do
+        tries=$((tries + 1))
+        sleep 0.01
+    done
+    echo 'Ready to accept connections'
+) &
+"""
+
+
 class Hosted:
     """In place of a server: lets the suite start this command wherever it would start Redis."""
 
@@ -187,8 +201,7 @@ class Hosted:
         # The suite gives a configuration file, which has to come before any parameter.
         program = list(itertools.takewhile(lambda word: not word.startswith("--"), command))
         # It reads the process id and the end of the start from Redis' log.
-        script.write_text("#!/bin/sh\necho \" PID: $$\"\necho 'Ready to accept connections'\n"
-                          f"exec {shlex.join(program)} \"$@\"\n")
+        script.write_text(HOSTED_SCRIPT + f"exec {shlex.join(program)} \"$@\"\n")
         script.chmod(0o755)
 
     def dead(self):
