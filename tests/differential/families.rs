@@ -351,7 +351,6 @@ pub const SERVING_SCRIPTS: &[&str] = &[
 pub const READING_SCRIPTS: &[&str] = &[
     "return redis.call('GET', KEYS[1])",
     "return {redis.call('EXISTS', KEYS[1]), redis.call('STRLEN', KEYS[1]), redis.call('TYPE', KEYS[2])}",
-    "redis.setresp(3) return redis.call('HGETALL', KEYS[2])",
     "local t = {} for i, k in ipairs(KEYS) do t[i] = redis.call('EXISTS', k) end return t",
     "return redis.call('GETRANGE', KEYS[1], ARGV[1], -1)",
     "local r = redis.pcall('HGET', KEYS[2], 'm1') return type(r) == 'table' and r.err or r",
