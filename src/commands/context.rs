@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use smallvec::SmallVec;
-
 use super::command::Flags;
 use super::instance::Instance;
 use super::outcome::Outcome;
@@ -51,6 +49,19 @@ pub enum Within {
     Script,
 }
 
+impl<'a> Context<'a> {
+    /// Keys in the order in which a client that waits is served from them: those that it is called for as they
+    /// were written, then all as it named them.
+    pub fn in_order_of_writes<'k>(&self, keys: &'k [&'k [u8]]) -> impl Iterator<Item = &'k [u8]> + use<'a, 'k>
+    where
+        'a: 'k,
+    {
+        let db = self.session.db;
+        let written = self.called_for.iter().filter(move |(of, _)| *of == db).map(|(_, name)| &name[..]);
+        written.chain(keys.iter().copied())
+    }
+}
+
 impl Context<'_> {
     /// Whether it runs inside EXEC or a script, where nothing blocks.
     pub fn in_transaction(&self) -> bool {
@@ -63,21 +74,6 @@ impl Context<'_> {
         let in_passing = self.entry.command.flags.contains(Flags::NO_TOUCH)
             || (client.no_touch.load(Ordering::Relaxed) && self.entry.command.name != "TOUCH");
         self.tx.count_uses(!in_passing);
-    }
-
-    /// Keys in the order in which a client that waits is served from them: those that it is called for as they
-    /// were written, then the others as it named them.
-    pub fn in_order_of_writes<'k>(&self, keys: &[&'k [u8]]) -> SmallVec<[&'k [u8]; 4]> {
-        let db = self.session.db;
-        let written = self.called_for.iter().filter(|(of, _)| *of == db);
-        let mut ordered: SmallVec<[&[u8]; 4]> =
-            written.filter_map(|(_, name)| keys.iter().find(|key| **key == name).copied()).collect();
-        for key in keys {
-            if !ordered.contains(key) {
-                ordered.push(key);
-            }
-        }
-        ordered
     }
 
     /// A key of the selected database.

@@ -77,13 +77,16 @@ fn take(context: &mut Context<'_>, key: &[u8], end: End, count: u64) -> Result<O
 }
 
 /// Takes from the first of several keys that has something.
-fn take_first<'a>(
-    context: &mut Context<'_>,
-    keys: &[&'a [u8]],
+fn take_first<'a, 'k>(
+    context: &mut Context<'a>,
+    keys: &'k [&'k [u8]],
     end: End,
     count: u64,
-) -> Result<Option<(&'a [u8], Vec<Element>)>> {
-    for key in keys {
+) -> Result<Option<(&'k [u8], Vec<Element>)>>
+where
+    'a: 'k,
+{
+    for key in context.in_order_of_writes(keys) {
         if let Some(taken) = take(context, key, end, count)? {
             return Ok(Some((key, taken)));
         }
@@ -120,7 +123,7 @@ impl<'a> Several<'a> {
     }
 
     fn take(&self, context: &mut Context<'_>) -> Result<Option<Reply>> {
-        let taken = take_first(context, &context.in_order_of_writes(self.keys), self.end, self.count)?;
+        let taken = take_first(context, self.keys, self.end, self.count)?;
         if let Some((key, taken)) = &taken {
             context.replicate_as(&[self.end.command(), key, &format_u64(taken.len() as u64)]);
         }
@@ -162,7 +165,7 @@ pub(super) fn bzpopmax(context: &mut Context<'_>, args: &mut Args<'_>) -> Result
 fn pop_or_wait(context: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Result<Outcome> {
     let keys = args.take(args.remaining().saturating_sub(1))?;
     let until_ms = blocking::until_after_seconds(context.tx.now_ms(), args.next()?)?;
-    match take_first(context, &context.in_order_of_writes(keys), end, 1)? {
+    match take_first(context, keys, end, 1)? {
         Some((key, taken)) => {
             context.replicate_as(&[end.command(), key]);
             Ok(flat(taken, Some(key)).into())
