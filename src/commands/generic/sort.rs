@@ -291,15 +291,14 @@ fn by_weight(context: &mut Context<'_>, request: &Request<'_>, elements: Vec<Byt
     let turn = |order: Ordering| if request.descending { order.reverse() } else { order };
     if request.alpha {
         // What is stored is compared whole; else Redis compares as strcoll does, up to the first NUL.
-        let whole = request.store.is_some();
-        let compared = |text: &Bytes| -> Bytes { if whole { text.clone() } else { up_to_nul(text) } };
+        let compared: fn(&[u8]) -> &[u8] = if request.store.is_some() { |text| text } else { up_to_nul };
         let Some(weights) = weights else {
             let mut elements = elements;
-            elements.sort_by(|one, other| turn(compared(one).cmp(&compared(other))));
+            elements.sort_by(|one, other| turn(compared(one).cmp(compared(other))));
             return Ok(elements);
         };
         let mut weighed: Vec<(Option<Bytes>, Bytes)> = weights.into_iter().zip(elements).collect();
-        weighed.sort_by(|one, other| turn(one.0.as_ref().map(compared).cmp(&other.0.as_ref().map(compared))));
+        weighed.sort_by(|one, other| turn(one.0.as_deref().map(compared).cmp(&other.0.as_deref().map(compared))));
         return Ok(weighed.into_iter().map(|(_, element)| element).collect());
     }
     let mut weighed = Vec::with_capacity(elements.len());
@@ -316,8 +315,8 @@ fn by_weight(context: &mut Context<'_>, request: &Request<'_>, elements: Vec<Byt
     Ok(weighed.into_iter().map(|(_, element)| element).collect())
 }
 
-fn up_to_nul(text: &Bytes) -> Bytes {
-    text.slice(..text.iter().position(|byte| *byte == 0).unwrap_or(text.len()))
+fn up_to_nul(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A weight, as `strtod` reads it: nothing is zero, and white space may lead.
