@@ -166,7 +166,8 @@ fn count_one(context: &mut Context<'_>, user_key: &[u8]) -> Result<Outcome> {
 /// allowed at all. Otherwise the next reader counts again.
 fn may_keep(context: &mut Context<'_>, key: &Key) -> bool {
     let wanted = Wanted::Some(std::iter::once(key.stripe()).collect());
-    context.instance.writes_allowed(flags!(WRITE), context.settings).is_ok() && context.tx.locks().try_extend(&wanted)
+    context.instance.writes_allowed(flags!(WRITE | DENY_OOM), context.settings).is_ok()
+        && context.tx.locks().try_extend(&wanted)
 }
 
 fn pfmerge(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
