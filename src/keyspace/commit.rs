@@ -35,9 +35,11 @@ impl Tx {
         let changes = self.changes();
         if !changes.is_empty() {
             self.locks.step_versions();
+            let count = changes.len();
             let options = CommitOptions { may_wait, durability: Durability::Kernel };
             let done = self.store.engine.commit(changes, options);
             if done.is_ok() {
+                self.store.note_changes(count);
                 self.publish();
             }
             self.locks.step_versions();

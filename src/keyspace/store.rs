@@ -128,6 +128,8 @@ pub struct Store {
     pub(super) counting: Mutex<()>,
     pub(super) cursors: CursorTable,
     pub counters: StoreCounters,
+    /// Changes that transactions have committed since the start; what the store does by itself is none.
+    changes: AtomicU64,
     object_ids: ObjectIds,
     observer: OnceLock<Arc<dyn Observer>>,
     /// Earliest deadline that may be due, milliseconds; the expiry walker sleeps until then.
@@ -157,6 +159,7 @@ impl Store {
             counting: Mutex::new(()),
             cursors: CursorTable::default(),
             counters: StoreCounters::default(),
+            changes: AtomicU64::new(0),
             object_ids,
             observer: OnceLock::new(),
             next_deadline_ms: AtomicU64::new(0),
@@ -207,6 +210,15 @@ impl Store {
     /// The hot record cache.
     pub fn cache(&self) -> &RecordCache {
         &self.cache
+    }
+
+    /// How many changes were committed, counted from any beginning.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_changes(&self, count: usize) {
+        self.changes.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// How many logical databases there are.

@@ -155,7 +155,7 @@ pub(super) fn assemble(
         active_expiry: AtomicBool::new(true),
         scripts_run_all: AtomicBool::new(false),
         syncer,
-        saver: Arc::new(Saver::new(store.engine().changes())),
+        saver: Arc::new(Saver::new(store.changes())),
         process: process(&config)?,
         config,
         store,
@@ -242,7 +242,7 @@ fn save_snapshot(instance: &Instance) {
         return;
     }
     let frozen = Frozen::now(&instance.store);
-    let sequence = instance.store.engine().changes();
+    let sequence = instance.store.changes();
     match instance.saver.finish(frozen, sequence, &file) {
         Ok(()) => tracing::info!(file = %file.path.display(), "the snapshot is on disk"),
         Err(error) => tracing::error!(%error, file = %file.path.display(), "the snapshot failed"),

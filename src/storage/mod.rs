@@ -237,10 +237,6 @@ pub trait Engine: Send + Sync {
     fn commit(&self, changes: Vec<Change>, options: CommitOptions) -> Result<()>;
     /// The sequence number of the last commit that readers see; every commit raises it.
     fn latest_sequence(&self) -> u64;
-    /// How many changes were committed, counted from any beginning.
-    fn changes(&self) -> u64 {
-        self.latest_sequence()
-    }
     /// Makes everything committed so far survive a power cut. After a failure the store
     /// refuses every later write until it is opened again: what an fsync could not write may
     /// be gone from memory as well.

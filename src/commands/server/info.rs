@@ -189,7 +189,7 @@ fn persistence(report: &Report<'_>, out: &mut String) {
     field(out, "async_loading", 0);
     let save = report.instance.saver.figures();
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, u64::cast_signed);
-    field(out, "rdb_changes_since_last_save", report.instance.store.engine().changes().saturating_sub(save.sequence));
+    field(out, "rdb_changes_since_last_save", report.instance.store.changes().saturating_sub(save.sequence));
     field(out, "rdb_bgsave_in_progress", u8::from(save.running_s.is_some()));
     field(out, "rdb_last_save_time", save.last_save_s);
     field(out, "rdb_last_bgsave_status", if save.last_succeeded { "ok" } else { "err" });

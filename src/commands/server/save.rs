@@ -42,7 +42,7 @@ pub(super) fn bgsave(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<O
 /// The state of this moment, under the exclusive lock that these commands run with.
 fn freeze(context: &Context<'_>) -> (Frozen, u64) {
     let store = &context.instance.store;
-    (Frozen::under_locks(store), store.engine().changes())
+    (Frozen::under_locks(store), store.changes())
 }
 
 /// Where and how these settings want a snapshot.

@@ -51,8 +51,6 @@ pub(super) struct Shared {
     pub(super) dirty: Dirty,
     gate: RwLock<()>,
     drain: Mutex<()>,
-    /// Changes committed since the start.
-    changes: AtomicU64,
     /// Bytes that the table may have before commits wait.
     limit_bytes: AtomicU64,
     /// Bytes of the log's newest file at which it is closed and RocksDB flushed.
@@ -98,7 +96,6 @@ impl WriteBack {
             dirty,
             gate: RwLock::default(),
             drain: Mutex::default(),
-            changes: AtomicU64::new(0),
             limit_bytes: AtomicU64::new(limit),
             file_bytes: AtomicU64::new(file_bytes(&options.budget)),
             bell: Bell::default(),
@@ -342,7 +339,6 @@ impl Engine for WriteBack {
             // Nobody else writes in the ranges: the keys' locks are held.
             drain_all(&shared.rocks, &shared.dirty)?;
         }
-        let count = changes.len() as u64;
         Log::with_frame(changes, |frame, changes| {
             let _commit = shared.gate.read();
             shared.log.append(frame)?;
@@ -353,7 +349,6 @@ impl Engine for WriteBack {
             Ok(())
         })?;
         drop(alone);
-        shared.changes.fetch_add(count, Ordering::Relaxed);
         if shared.is_filling() || shared.has_long_file() {
             shared.bell.ring();
         }
@@ -365,10 +360,6 @@ impl Engine for WriteBack {
 
     fn latest_sequence(&self) -> u64 {
         self.shared.log.written()
-    }
-
-    fn changes(&self) -> u64 {
-        self.shared.changes.load(Ordering::Relaxed)
     }
 
     fn sync(&self) -> Result<()> {
