@@ -64,31 +64,36 @@ impl Tx {
     /// `NotInMemory` if it is on disk only and the tier does not reach there.
     pub fn part(&mut self, family: Family, object: ObjectId, part: &[u8]) -> Result<Option<Bytes>> {
         let cached_key = CachedKey::new(family, &part_key(object, part));
-        let key = cached_key.stored();
-        let overlay = self.overlay(family);
-        if !overlay.is_empty()
-            && let Some(pending) = overlay.get(key)
-        {
-            return Ok(pending.clone());
+        if let Some(known) = self.at_hand(family, &cached_key) {
+            return Ok(known);
         }
         self.reads += 1;
-        if self.view.snapshot.is_some() {
-            return self.store.engine.get(family, key, &self.view);
-        }
-        if let Some(entry) = self.store.cache.get(&cached_key.0) {
-            return Ok(Some(entry.record()));
-        }
-        let value = self.store.engine.get(family, key, &self.view)?;
-        if let Some(value) = &value {
+        let value = self.store.engine.get(family, cached_key.stored(), &self.view)?;
+        if let Some(value) = value.as_ref().filter(|_| self.view.snapshot.is_none()) {
             self.cache_part(&cached_key, value);
         }
         Ok(value)
     }
 
-    /// Whether a part is in the cache, or among this transaction's own writes.
-    pub fn has_at_hand(&self, family: Family, object: ObjectId, part: &[u8]) -> bool {
-        let key = CachedKey::new(family, &part_key(object, part));
-        self.overlay(family).contains_key(key.stored()) || self.store.cache.peek(&key.0).is_some()
+    /// One part, if it is among this transaction's own writes or in the cache.
+    pub fn part_at_hand(&mut self, family: Family, object: ObjectId, part: &[u8]) -> Option<Bytes> {
+        self.at_hand(family, &CachedKey::new(family, &part_key(object, part))).flatten()
+    }
+
+    /// The same; the inner `None` is a part that this transaction has deleted.
+    fn at_hand(&mut self, family: Family, key: &CachedKey) -> Option<Option<Bytes>> {
+        let overlay = self.overlay(family);
+        if !overlay.is_empty()
+            && let Some(pending) = overlay.get(key.stored())
+        {
+            return Some(pending.clone());
+        }
+        if self.view.snapshot.is_some() {
+            return None;
+        }
+        let entry = self.store.cache.get(&key.0)?;
+        self.reads += 1;
+        Some(Some(entry.record()))
     }
 
     /// Keeps a part that was read in the cache, if it belongs to the one key that this command has looked at, or

@@ -252,23 +252,28 @@ impl Large {
         Ok(())
     }
 
-    /// Reads the elements behind the outermost one along with it, into the record cache: who takes one off an
-    /// end takes more.
-    pub fn read_along(&self, tx: &mut Tx, end: End) -> Result<()> {
+    /// The outermost element of a list that has some. Those behind it come along into the record cache if they
+    /// are short: who takes one off an end takes more.
+    pub fn outermost(&self, tx: &mut Tx, end: End) -> Result<Bytes> {
         let run = if end == End::Right && self.last.count > 0 { self.last } else { self.first };
-        let are_short = self.weight.is_some_and(|weight| weight / self.len().max(1) <= SHORT_BYTES);
         let count = run.count.min(ALONG);
-        if !are_short || count < 2 {
-            return Ok(());
+        let are_short = self.weight.is_some_and(|weight| weight / self.len().max(1) <= SHORT_BYTES);
+        let at = if end == End::Left { run.at } else { run.end() - 1 };
+        if run.count == 0 || count < 2 || !are_short {
+            return self.get(tx, if end == End::Left { 0 } else { self.len() - 1 })?.ok_or_else(|| self.missing(at));
         }
-        let (outermost, positions) = match end {
-            End::Left => (run.at, run.at..run.at + count as i64),
-            End::Right => (run.end() - 1, run.end() - count as i64..run.end()),
-        };
-        if tx.has_at_hand(Family::Data, self.object, &part(outermost)) {
-            return Ok(());
+        if let Some(element) = tx.part_at_hand(Family::Data, self.object, &part(at)) {
+            return Ok(element);
         }
-        self.read_all(tx, &mut positions.collect(), &mut Vec::new())
+        let mut positions = match end {
+            End::Left => run.at..run.at + count as i64,
+            End::Right => run.end() - count as i64..run.end(),
+        }
+        .collect();
+        let mut elements = Vec::with_capacity(ALONG as usize);
+        self.read_all(tx, &mut positions, &mut elements)?;
+        let outermost = if end == End::Left { elements.first() } else { elements.last() };
+        outermost.cloned().ok_or_else(|| self.missing(at))
     }
 
     fn element(&self, tx: &mut Tx, at: i64) -> Result<Bytes> {

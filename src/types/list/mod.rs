@@ -169,12 +169,10 @@ impl List {
             End::Left => 0..count,
             End::Right => len - count..len,
         };
-        if let Layout::Large(large) = &self.layout
-            && count == 1
-        {
-            large.read_along(tx, end)?;
-        }
-        let mut popped = self.range(tx, stretch.clone())?;
+        let mut popped = match &self.layout {
+            Layout::Large(large) if count == 1 => vec![large.outermost(tx, end)?],
+            _ => self.range(tx, stretch.clone())?,
+        };
         if end == End::Right {
             popped.reverse();
         }
