@@ -155,7 +155,7 @@ impl Shared {
 struct Load {
     /// What the busiest serving thread has taken.
     busiest: f64,
-    /// What all serving threads have taken.
+    /// What all threads together have taken.
     total: f64,
     /// What nobody of the whole machine has.
     idle: f64,
@@ -235,7 +235,7 @@ impl Manager {
         while !shared.stopping.load(Ordering::Relaxed) {
             thread::park_timeout(INTERVAL);
             let serving = shared.serving.load(Ordering::Relaxed);
-            let Some(load) = self.look(serving) else { continue };
+            let Some(load) = self.look(serving, &shared.members) else { continue };
             let next = self.policy.decide(serving, shared.members.len(), load);
             if next != serving {
                 tracing::debug!(threads = next, ?load, "another number of network threads serves");
@@ -246,7 +246,7 @@ impl Manager {
 
     /// What happened since the last look. Where the kernel does not tell, every thread counts as busy and
     /// every core as idle, so all threads serve.
-    fn look(&mut self, serving: usize) -> Option<Load> {
+    fn look(&mut self, serving: usize, members: &[Member]) -> Option<Load> {
         let took = self.last.elapsed();
         if took < INTERVAL / 2 {
             return None;
@@ -254,6 +254,10 @@ impl Manager {
         self.last = Instant::now();
         let mut load = Load { busiest: 0.0, total: 0.0, idle: f64::MAX };
         for (number, (thread, before)) in self.threads.iter().zip(&mut self.ran_ns).enumerate() {
+            // The others run nothing, and reading of a hundred of them would be work.
+            if number >= serving && members[number].connections.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
             let now = ran_ns(*thread).unwrap_or_else(|| *before + took.as_nanos() as u64);
             let share = now.saturating_sub(*before) as f64 / took.as_nanos() as f64;
             *before = now;

@@ -180,11 +180,15 @@ fn go_on<S: Movable>(
     Box::pin(async move {
         let Some((stream, talk)) = connection::serve(stream, talk, Some(&seat), &door.pool).await else { return };
         drop(seat);
-        let Ok(apart) = stream.leave() else { return };
+        let apart = match stream.leave() {
+            Ok(apart) => apart,
+            Err(error) => return tracing::warn!(%error, "a connection broke on its way to another thread"),
+        };
         let crew = door.crew.clone();
         crew.serve(move |seat| async move {
-            if let Ok(stream) = S::arrive(apart) {
-                go_on(stream, talk, door, seat).await;
+            match S::arrive(apart) {
+                Ok(stream) => go_on(stream, talk, door, seat).await,
+                Err(error) => tracing::warn!(%error, "a connection broke on its way to another thread"),
             }
         });
     })
