@@ -10,7 +10,6 @@ one client and from two at once with keys of their own; two take as long as one 
 
 import argparse
 import os
-import random
 import socket
 import subprocess
 import tempfile

@@ -42,7 +42,7 @@ const SUM_UNDECLARED: &str =
 
 /// Groups of accounts where they are to be cold: with their long names more than the record cache holds.
 const COLD_GROUPS: usize = 5000;
-/// The least memory that a server can do with.
+/// The memory of a server that cannot keep them.
 const LITTLE_MEMORY: &str = "32mb";
 
 /// What the names of a group's accounts begin with.

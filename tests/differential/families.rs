@@ -353,6 +353,7 @@ pub const READING_SCRIPTS: &[&str] = &[
     "return {redis.call('EXISTS', KEYS[1]), redis.call('STRLEN', KEYS[1]), redis.call('TYPE', KEYS[2])}",
     "local t = {} for i, k in ipairs(KEYS) do t[i] = redis.call('EXISTS', k) end return t",
     "return redis.call('GETRANGE', KEYS[1], ARGV[1], -1)",
+    "redis.setresp(3) return redis.call('HGETALL', KEYS[2])",
     "local r = redis.pcall('HGET', KEYS[2], 'm1') return type(r) == 'table' and r.err or r",
     "return redis.call('SET', KEYS[1], 1)",
     "return {redis.call('GET', 's0'), redis.call('GET', 's1'), #KEYS, #ARGV}",

@@ -20,6 +20,9 @@ pub enum Order {
     CursorPairs,
 }
 
+/// How a script ends whose reply is that of HGETALL.
+const HGETALL_CALL: &[u8] = b"return redis.call('HGETALL', KEYS[2])";
+
 /// What the reply of a command leaves open. Sorted sets, lists and streams have an order; hashes and sets have none.
 pub fn order_of<A: AsRef<[u8]>>(arguments: &[A]) -> Order {
     let name = arguments.first().map(|name| name.as_ref().to_ascii_uppercase()).unwrap_or_default();
@@ -29,6 +32,7 @@ pub fn order_of<A: AsRef<[u8]>>(arguments: &[A]) -> Order {
         b"SCAN" => Order::Cursor,
         b"SSCAN" => Order::Cursor,
         b"HSCAN" | b"ZSCAN" => Order::CursorPairs,
+        b"EVAL" | b"EVAL_RO" if arguments.iter().any(|word| word.as_ref().ends_with(HGETALL_CALL)) => Order::Pairs,
         _ => Order::Exact,
     }
 }
