@@ -8,21 +8,30 @@ use bytes::Bytes;
 use super::tx::{Parts, Tx, Undo};
 use crate::base::Result;
 use crate::encoding::key::{ObjectId, part_key};
-use crate::storage::{Cursor, Family, KeyRange};
+use crate::storage::{Cursor, Engine, Family, KeyRange, View};
 
 /// Larger parts are not worth their place in the record cache.
 const CACHED_PART_BYTES: usize = 4 << 10;
 
 /// The key of a part in the record cache: `0xff` (no keyspace's number begins so), the family, the
 /// stored key.
+#[derive(Clone)]
 pub(super) struct CachedKey(Vec<u8>);
 
 impl CachedKey {
+    /// Of a part as it is stored.
     pub(super) fn new(family: Family, stored: &[u8]) -> Self {
-        let mut key = Vec::with_capacity(2 + stored.len());
-        key.extend_from_slice(&[0xff, family as u8]);
-        key.extend_from_slice(stored);
-        Self(key)
+        Self([&[0xff, family as u8], stored].concat())
+    }
+
+    fn of(family: Family, object: ObjectId, part: &[u8]) -> Self {
+        Self([&[0xff, family as u8][..], &object.0.to_be_bytes(), part].concat())
+    }
+
+    /// Makes it the key of another part of the same object.
+    fn set_part(&mut self, part: &[u8]) {
+        self.0.truncate(2 + size_of::<u64>());
+        self.0.extend_from_slice(part);
     }
 
     fn stored(&self) -> &[u8] {
@@ -63,7 +72,7 @@ impl Tx {
     /// # Errors
     /// `NotInMemory` if it is on disk only and the tier does not reach there.
     pub fn part(&mut self, family: Family, object: ObjectId, part: &[u8]) -> Result<Option<Bytes>> {
-        let cached_key = CachedKey::new(family, &part_key(object, part));
+        let cached_key = CachedKey::of(family, object, part);
         if let Some(known) = self.at_hand(family, &cached_key) {
             return Ok(known);
         }
@@ -77,7 +86,7 @@ impl Tx {
 
     /// One part, if it is among this transaction's own writes or in the cache.
     pub fn part_at_hand(&mut self, family: Family, object: ObjectId, part: &[u8]) -> Option<Bytes> {
-        self.at_hand(family, &CachedKey::new(family, &part_key(object, part))).flatten()
+        self.at_hand(family, &CachedKey::of(family, object, part)).flatten()
     }
 
     /// The same; the inner `None` is a part that this transaction has deleted.
@@ -116,28 +125,50 @@ impl Tx {
     /// # Errors
     /// As [`Tx::part`].
     pub fn parts(&mut self, family: Family, object: ObjectId, parts: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
-        let keys: Vec<CachedKey> = parts.iter().map(|part| CachedKey::new(family, &part_key(object, part))).collect();
-        self.reads += keys.len() as u32;
-        let overlay = self.overlay(family);
-        let cached = |key: &CachedKey| match self.view.snapshot {
-            Some(_) => None,
-            None => self.store.cache.get(&key.0).map(|entry| Some(entry.record())),
-        };
-        let known = |key: &CachedKey| overlay.get(key.stored()).cloned().or_else(|| cached(key));
-        let mut found: Vec<Option<Option<Bytes>>> = keys.iter().map(known).collect();
-        let missing: Vec<&CachedKey> =
-            keys.iter().zip(&found).filter(|(_, hit)| hit.is_none()).map(|(key, _)| key).collect();
-        let stored: Vec<&[u8]> = missing.iter().map(|key| key.stored()).collect();
-        let read = match stored.is_empty() {
-            true => Vec::new(),
-            false => self.store.engine.multi_get(family, &stored, &self.view)?,
-        };
-        if self.view.snapshot.is_none() {
-            let read = missing.iter().zip(&read);
-            read.for_each(|(key, value)| value.iter().for_each(|value| self.cache_part(key, value)));
+        self.parts_by(family, object, parts, <dyn Engine>::multi_get)
+    }
+
+    /// The same for parts in ascending order between which hardly any others lie.
+    ///
+    /// # Errors
+    /// As [`Tx::part`].
+    pub fn part_run(&mut self, family: Family, object: ObjectId, parts: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        self.parts_by(family, object, parts, <dyn Engine>::get_run)
+    }
+
+    fn parts_by(
+        &mut self,
+        family: Family,
+        object: ObjectId,
+        parts: &[&[u8]],
+        read: fn(&(dyn Engine + 'static), Family, &[&[u8]], &View) -> Result<Vec<Option<Bytes>>>,
+    ) -> Result<Vec<Option<Bytes>>> {
+        let mut found = Vec::with_capacity(parts.len());
+        let mut missing = Vec::new();
+        let mut key = CachedKey::of(family, object, &[]);
+        for (place, part) in parts.iter().enumerate() {
+            key.set_part(part);
+            let known = self.at_hand(family, &key);
+            if known.is_none() {
+                missing.push((place, key.clone()));
+            }
+            found.push(known.flatten());
         }
-        let mut read = read.into_iter();
-        Ok(found.iter_mut().map(|hit| hit.take().unwrap_or_else(|| read.next().flatten())).collect())
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        self.reads += missing.len() as u32;
+        let stored: Vec<&[u8]> = missing.iter().map(|(_, key)| key.stored()).collect();
+        let values = read(&*self.store.engine, family, &stored, &self.view)?;
+        for ((place, key), value) in missing.iter().zip(values) {
+            if let Some(value) = value.as_ref().filter(|_| self.view.snapshot.is_none()) {
+                self.cache_part(key, value);
+            }
+            if let Some(slot) = found.get_mut(*place) {
+                *slot = value;
+            }
+        }
+        Ok(found)
     }
 
     /// Sets a part.

@@ -229,6 +229,11 @@ pub trait Engine: Send + Sync {
     /// The values of several keys, in their order. In [`Tier::Disk`] reads run in parallel where
     /// the engine can; in [`Tier::Memory`] one miss fails the whole call.
     fn multi_get(&self, family: Family, keys: &[&[u8]], view: &View) -> Result<Vec<Option<Bytes>>>;
+    /// As [`Engine::multi_get`], for keys in ascending order between which hardly any others lie: it may walk
+    /// from the first to the last.
+    fn get_run(&self, family: Family, keys: &[&[u8]], view: &View) -> Result<Vec<Option<Bytes>>> {
+        self.multi_get(family, keys, view)
+    }
     /// A cursor over a range. It keeps the engine alive.
     fn cursor(&self, family: Family, range: KeyRange, view: &View) -> Result<Box<dyn Cursor>>;
     /// The newest state, frozen.

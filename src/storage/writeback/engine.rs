@@ -294,6 +294,14 @@ impl Engine for WriteBack {
         multi_get(rocks, |key| dirty.get(family, key), family, keys, view)
     }
 
+    fn get_run(&self, family: Family, keys: &[&[u8]], view: &View) -> Result<Vec<Option<Bytes>>> {
+        let Shared { rocks, dirty, .. } = &*self.shared;
+        if view.snapshot.is_some() {
+            return self.multi_get(family, keys, view);
+        }
+        over(|key| dirty.get(family, key), keys, |missing| rocks.get_run(family, missing, view))
+    }
+
     fn cursor(&self, family: Family, range: KeyRange, view: &View) -> Result<Box<dyn storage::Cursor>> {
         if let Some(covered) = Covered::of(view) {
             let below = self.shared.rocks.cursor(family, range.clone(), &covered.below(view))?;
@@ -434,12 +442,21 @@ pub(super) fn multi_get(
     keys: &[&[u8]],
     view: &View,
 ) -> Result<Vec<Option<Bytes>>> {
+    over(above, keys, |missing| rocks.multi_get(family, missing, view))
+}
+
+/// Several values: what lies above, or else what is read below.
+fn over(
+    above: impl Fn(&[u8]) -> Option<Value>,
+    keys: &[&[u8]],
+    below: impl FnOnce(&[&[u8]]) -> Result<Vec<Option<Bytes>>>,
+) -> Result<Vec<Option<Bytes>>> {
     let mut found: Vec<Option<Value>> = keys.iter().map(|key| above(key)).collect();
     let missing: Vec<&[u8]> =
         keys.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(key, _)| *key).collect();
     let mut below = match missing.is_empty() {
         true => Vec::new(),
-        false => rocks.multi_get(family, &missing, view)?,
+        false => below(&missing)?,
     }
     .into_iter();
     Ok(found.iter_mut().map(|found| found.take().unwrap_or_else(|| below.next().flatten())).collect())

@@ -189,6 +189,11 @@ proptest! {
                     let values = engine.multi_get(family, &[&one, &other], &DISK).unwrap();
                     let values: Vec<_> = values.into_iter().map(|value| value.map(|value| value.to_vec())).collect();
                     prop_assert_eq!(values, [model.get(&one).cloned(), model.get(&other).cloned()]);
+                    let run: Vec<_> = (*key..=key.saturating_add(20)).map(model_key).collect();
+                    let keys: Vec<_> = run.iter().map(|key| &key[..]).collect();
+                    let values = engine.get_run(family, &keys, &DISK).unwrap();
+                    let values: Vec<_> = values.into_iter().map(|value| value.map(|value| value.to_vec())).collect();
+                    prop_assert_eq!(values, run.iter().map(|key| model.get(key).cloned()).collect::<Vec<_>>());
                 }
                 Step::Walk => prop_assert_eq!(contents(engine.as_ref(), family, None), pairs(&model)),
                 Step::Bounded(..) => bounded(engine.as_ref(), &model, family, &step),

@@ -36,10 +36,12 @@ const ELEMENTS: u8 = b'e';
 const MIDDLE: i64 = 1 << 62;
 /// From here on a position is one of the middle.
 const MIDDLE_FROM: i64 = 1 << 61;
-/// Runs of fewer elements are read one by one, all such together: what was read of late is in the record cache.
-const SCAN_FROM: u64 = 32;
+/// Runs of fewer elements are read one by one, all such together.
+const RUN_FROM: u64 = 32;
+/// Runs of more elements are walked past the record cache, in which the elements of shorter ones are kept.
+const SCAN_FROM: u64 = 512;
 /// Elements at an end that are read together, if they are short.
-const ALONG: u64 = 32;
+const ALONG: u64 = 128;
 const SHORT_BYTES: u64 = 256;
 /// Elements read together.
 const BATCH: usize = 256;
@@ -208,11 +210,15 @@ impl Large {
         let mut elements = Vec::new();
         let mut single = Vec::new();
         for run in runs {
-            if run.count < SCAN_FROM {
+            if run.count < RUN_FROM {
                 single.extend(run.at..run.end());
             } else {
                 self.read_all(tx, &mut single, &mut elements)?;
-                self.scan(tx, run, &mut elements)?;
+                if run.count < SCAN_FROM {
+                    self.read_run(tx, run, &mut elements)?;
+                } else {
+                    self.scan(tx, run, &mut elements)?;
+                }
             }
             if single.len() >= BATCH {
                 self.read_all(tx, &mut single, &mut elements)?;
@@ -232,6 +238,18 @@ impl Large {
                 Some((found, element)) if found[..] == part(at) => elements.push(element),
                 _ => return Err(self.missing(at)),
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the elements of a run that is not long.
+    fn read_run(&self, tx: &mut Tx, run: Run, elements: &mut Vec<Bytes>) -> Result<()> {
+        let parts: Vec<_> = (run.at..run.end()).map(part).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+        let found = tx.part_run(Family::Data, self.object, &parts)?;
+        elements.reserve(found.len());
+        for (at, element) in (run.at..).zip(found) {
+            elements.push(element.ok_or_else(|| self.missing(at))?);
         }
         Ok(())
     }
@@ -265,13 +283,9 @@ impl Large {
         if let Some(element) = tx.part_at_hand(Family::Data, self.object, &part(at)) {
             return Ok(element);
         }
-        let mut positions = match end {
-            End::Left => run.at..run.at + count as i64,
-            End::Right => run.end() - count as i64..run.end(),
-        }
-        .collect();
-        let mut elements = Vec::with_capacity(ALONG as usize);
-        self.read_all(tx, &mut positions, &mut elements)?;
+        let along = if end == End::Left { run.part(0, count) } else { run.part(run.count - count, run.count) };
+        let mut elements = Vec::new();
+        self.read_run(tx, along, &mut elements)?;
         let outermost = if end == End::Left { elements.first() } else { elements.last() };
         outermost.cloned().ok_or_else(|| self.missing(at))
     }

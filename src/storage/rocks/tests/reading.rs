@@ -69,6 +69,9 @@ fn what_is_only_on_disk_is_not_in_memory_until_it_was_read() {
     let key = 1000u32.to_be_bytes();
     assert!(matches!(engine.get(Family::Keys, &key, &MEMORY), Err(Error::NotInMemory)));
     assert!(matches!(engine.multi_get(Family::Keys, &[&key], &MEMORY), Err(Error::NotInMemory)));
+    let run: Vec<_> = (1000..1020u32).map(u32::to_be_bytes).collect();
+    let run: Vec<&[u8]> = run.iter().map(|key| &key[..]).collect();
+    assert!(matches!(engine.get_run(Family::Keys, &run, &MEMORY), Err(Error::NotInMemory)));
     let mut cursor = engine.cursor(Family::Keys, KeyRange::default(), &MEMORY).unwrap();
     assert!(matches!(cursor.seek(&key), Err(Error::NotInMemory)));
     assert!(cursor.entry().is_none());
