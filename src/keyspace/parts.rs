@@ -43,6 +43,9 @@ impl CachedKey {
     }
 }
 
+/// How the engine reads several keys.
+type ReadMany = fn(&(dyn Engine + 'static), Family, &[&[u8]], &View) -> Result<Vec<Option<Bytes>>>;
+
 /// Which way a scan walks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -141,7 +144,7 @@ impl Tx {
         family: Family,
         object: ObjectId,
         parts: &[&[u8]],
-        read: fn(&(dyn Engine + 'static), Family, &[&[u8]], &View) -> Result<Vec<Option<Bytes>>>,
+        read: ReadMany,
     ) -> Result<Vec<Option<Bytes>>> {
         let mut found = Vec::with_capacity(parts.len());
         let mut missing = Vec::new();
