@@ -101,6 +101,7 @@ pub(super) fn dispatch(
                 session.answer(&reply, output);
                 return Err(Stop::After(Next::FullSync(sync)));
             }
+            Outcome::Debug(wire) => return Err(Stop::Before(Next::Debug(wire))),
             Outcome::Wait(wait) => {
                 show(session, found, args);
                 if !session.begins_to_wait(wait, found) {
@@ -224,6 +225,7 @@ fn execute(
     }
     session.state.note_reads(&session.instance.tracking, found, args);
     let started_us = session.now_us;
+    session.state.has_unsent = !output.is_empty();
     let mut runs = 0;
     let outcome = loop {
         session.tx.start(tier, session.now_us / 1000);

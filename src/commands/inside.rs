@@ -106,6 +106,8 @@ pub(super) fn run_inside(
     let reply = match (entry.command.run)(&mut inner, &mut Args::new(args, entry.words)) {
         Ok(Outcome::Reply(reply) | Outcome::Close(reply) | Outcome::FullSync(reply, _)) => reply,
         Ok(Outcome::Wait(wait)) => wait.on_timeout,
+        // Only a client's own EVAL is debugged.
+        Ok(Outcome::Debug(_)) => Reply::Nil,
         Err(error) if error.is_rerun() => return Err(error),
         Err(error) => {
             context.tx.rollback(savepoint);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::blocking::Wait;
 use super::replication::FullSync;
 use crate::resp::Reply;
+use crate::scripting::Wire;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub enum Outcome {
     Wait(Wait),
     /// The reply, and then the connection closes.
     Close(Reply),
+    /// A script is to be debugged: run the same handler again, on a thread at the other end of the wire.
+    Debug(Wire),
     /// The reply, and then a copy of everything goes out (SYNC).
     FullSync(Reply, Box<FullSync>),
 }

@@ -17,6 +17,7 @@ use super::command::Group;
 use super::dispatch;
 use super::instance::Instance;
 use super::replication::{FullSync, Introduction};
+use super::scripting::Debugging;
 use super::table::Entry;
 use super::tracking::Tracked;
 use super::transactions::{Multi, Watched};
@@ -29,6 +30,7 @@ use crate::keyspace::{DatabaseIndex, LockSet, Tx, Type, Wanted};
 use crate::observe::Client;
 use crate::pubsub::Subscriptions;
 use crate::resp::{self, Limits, Parsed, Protocol, Reply, RequestParser};
+use crate::scripting::Wire;
 use crate::storage::Tier;
 
 /// Requests that share a commit at the most, so that locks are not held for long.
@@ -60,6 +62,8 @@ pub enum Next {
     /// ([`Session::is_called`]) or this time has come (milliseconds since the epoch), then
     /// [`Session::answer_call`] or [`Session::give_up`], and run again.
     Block { until_ms: Option<u64> },
+    /// Send the output, and run again with [`Tier::Disk`] on a thread that the client talks to over this wire.
+    Debug(Wire),
     /// Send the output and then a copy of everything, after which the session goes on.
     FullSync(Box<FullSync>),
     /// Send the output and close the connection.
@@ -104,6 +108,10 @@ pub struct SessionState {
     pub written_offset: u64,
     /// What it has said of itself as a replica.
     pub introduction: Introduction,
+    /// Whether its scripts are debugged.
+    pub debugging: Debugging,
+    /// Replies stand before that of the command that is being run.
+    pub has_unsent: bool,
 }
 
 /// A connection's session.
@@ -150,6 +158,8 @@ impl Session {
                 tracked: Tracked::default(),
                 written_offset: 0,
                 introduction: Introduction::default(),
+                debugging: Debugging::default(),
+                has_unsent: false,
             },
             tx: Tx::new(instance.store.clone()),
             parser: RequestParser::default(),
@@ -247,6 +257,11 @@ impl Session {
     /// The registry's entry of this connection.
     pub fn client(&self) -> &Arc<Client> {
         &self.state.client
+    }
+
+    /// Forgets a script that was to be debugged.
+    pub fn end_debugging(&mut self) {
+        self.state.debugging.forget();
     }
 
     /// Whether writes were committed since this was asked last.

@@ -163,6 +163,16 @@ impl Locks {
         self.slots[usize::from(stripe.0)].version.load(Ordering::Acquire)
     }
 
+    /// The versions of all stripes, by their numbers.
+    pub(super) fn versions(&self) -> Vec<u32> {
+        self.slots.iter().map(|slot| slot.version.load(Ordering::Acquire)).collect()
+    }
+
+    /// Whether a stripe has the version that it had when `versions` were noted.
+    pub(super) fn is_as_in(&self, versions: &[u32], stripe: Stripe) -> bool {
+        versions.get(usize::from(stripe.0)).is_some_and(|version| *version == self.version(stripe))
+    }
+
     /// Runs `action` with the stripe held, if it is free and its version is still `version`.
     pub fn if_unchanged(&self, stripe: Stripe, version: u32, action: impl FnOnce()) {
         if self.try_take(stripe) {

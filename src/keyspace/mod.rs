@@ -4,7 +4,7 @@
 //! - `locks.rs`: key-striped writer locks with a version each, so that readers can validate.
 //! - `store.rs`: [`Store`], what is shared: engine, caches, locks, databases, object ids.
 //! - `tx.rs`: [`Tx`], a view of the store and a set of writes; `commit.rs` makes them true.
-//!   `parts.rs`: its side that reads and writes parts of large objects.
+//!   `parts.rs`: its side that reads and writes parts of large objects. `draft.rs`: one that may last.
 //! - `edit.rs`: [`Kind`] and the one read-modify-write frame of every type.
 //! - `walk.rs`: SCAN, KEYS, DBSIZE, RANDOMKEY. `expiry.rs`: deadlines. `reclaim.rs`: space.
 //! - `check.rs`: whether everything that is stored belongs together.
@@ -15,6 +15,7 @@
 mod check;
 mod commit;
 mod databases;
+mod draft;
 mod edit;
 mod events;
 mod expiry;
@@ -28,6 +29,7 @@ mod walk;
 
 pub use check::{CheckFigures, CheckValue, Finding, Remedy};
 pub use databases::{DatabaseIndex, Databases};
+pub use draft::{Draft, Used};
 pub use edit::Kind;
 pub use events::{Class, Commit, Deed, Effect, Event, Fact, Look, Message, Observer, Told, Touched};
 pub use expiry::ExpireElements;

@@ -240,6 +240,23 @@ impl Tx {
         self.frozen = Some(self.store.note_frozen());
     }
 
+    /// The same for a transaction that writes nevertheless and may last: whatever it will have touched is
+    /// remembered, as nobody knows who will want to hear of it.
+    pub(super) fn freeze_for_draft(&mut self) {
+        self.freeze_all();
+        self.wants_touched = true;
+    }
+
+    /// What was read frozen is as it was, so what was written goes for the state of now. The caller holds all
+    /// locks and has made sure of it.
+    pub(super) fn thaw(&mut self) {
+        self.view = View::latest(Tier::Disk);
+        self.frozen = None;
+        if self.commit.replaced.is_empty() {
+            self.databases = None;
+        }
+    }
+
     /// Milliseconds since the epoch, the same for the whole command.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
@@ -418,7 +435,7 @@ impl Tx {
 
     /// The encoded record that a key gets, and the object it keeps.
     fn write_record(&mut self, key: &Key, after: Option<Bytes>, kept: Option<ObjectId>) -> Result<()> {
-        debug_assert!(self.locks.holds(key.stripe()), "a write without its lock");
+        debug_assert!(self.locks.holds(key.stripe()) || self.frozen.is_some(), "a write without its lock");
         let (before, current_object) = self.before(key)?;
         if let Some(object) = current_object.filter(|object| Some(*object) != kept) {
             self.reclaims.push(object);
@@ -453,7 +470,7 @@ impl Tx {
 
     /// Puts other keyspaces behind the databases. Only under the exclusive lock.
     fn replace_databases(&mut self, map: Vec<KeyspaceId>) {
-        debug_assert!(self.locks.is_exclusive(), "databases change under the exclusive lock");
+        debug_assert!(self.locks.is_exclusive() || self.frozen.is_some(), "databases change under the exclusive lock");
         let map = self.databases.replace(map);
         self.undo.push(Undo::Databases { map, flushed: self.flushed.len() });
     }
@@ -758,6 +775,11 @@ impl Tx {
             && self.fact_changes.is_empty()
             && self.databases.is_none()
             && self.commit.is_empty()
+    }
+
+    /// Whether it has changed something or has something to tell.
+    pub fn has_written(&self) -> bool {
+        !self.undo.is_empty() || !self.commit.is_empty() || !self.fact_changes.is_empty()
     }
 
     pub(super) fn clear(&mut self) {

@@ -7,6 +7,7 @@ use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
 use super::convert::push_reply;
+use super::debugger::{self, Debugger};
 use super::host::{Called, LogLevel};
 use super::lua::{Kind, Native, Raise, Raised, Stack, format_number};
 use super::{library, version};
@@ -122,6 +123,7 @@ fn raise_table(stack: &mut Stack<'_>, problem: Problem) -> Raised<i32> {
 
 /// Pushes `{err = …}`. `counted`: the statistics know of it.
 fn push_error_table(stack: &mut Stack<'_>, text: &str, counted: bool) {
+    stack.shared.debug(|debugger| debugger.note_error(text));
     stack.push_table(0, 4);
     let text: Cow<'_, str> = format!("ERR {text}").into();
     stack.push_bytes(text.as_bytes());
@@ -136,7 +138,13 @@ fn push_error_table(stack: &mut Stack<'_>, text: &str, counted: bool) {
 fn run_command(stack: &mut Stack<'_>) -> Result<bool, Problem> {
     check_words(stack)?;
     let protocol = stack.shared.protocol.get();
-    let called = with_words(stack, |words, host| host.call(words, protocol)).map_err(Problem::Raise)?;
+    let shared = stack.shared;
+    let call = |words: &[&[u8]], host: &mut dyn super::Host| {
+        shared.debug(|debugger| debugger.note_command(words));
+        host.call(words, protocol)
+    };
+    let called = with_words(stack, call).map_err(Problem::Raise)?;
+    shared.debug(|debugger| debugger.note_reply(&called, protocol));
     // Thousands of arguments may leave no room for the reply.
     stack.set_top(0);
     Ok(push_called(stack, &called, protocol))
@@ -326,12 +334,19 @@ fn replicate_commands(stack: &mut Stack<'_>) -> Raised<i32> {
     Ok(1)
 }
 
-/// There is no debugger to stop in.
+/// `redis.breakpoint`: says whether there is a debugger that stops.
 fn breakpoint(stack: &mut Stack<'_>) -> Raised<i32> {
-    stack.push_boolean(false);
+    let stops = stack.shared.debug(Debugger::break_soon).is_some();
+    stack.push_boolean(stops);
     Ok(1)
 }
 
-fn debug(_: &mut Stack<'_>) -> Raised<i32> {
+/// `redis.debug`: shows its arguments to who debugs.
+fn debug(stack: &mut Stack<'_>) -> Raised<i32> {
+    let shared = stack.shared;
+    if shared.is_debugged() {
+        let shown = debugger::shown_arguments(stack);
+        shared.debug(|debugger| debugger.say(&shown));
+    }
     Ok(0)
 }

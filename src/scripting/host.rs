@@ -35,11 +35,13 @@ pub struct Called {
     pub reply: Reply,
     /// It is an error that the statistics of errors know of already.
     pub counted: bool,
+    /// It is an error of a command that was not run.
+    pub refused: bool,
 }
 
 impl From<Reply> for Called {
     fn from(reply: Reply) -> Self {
-        Self { reply, counted: false }
+        Self { reply, counted: false, refused: false }
     }
 }
 

@@ -5,6 +5,7 @@
 //!   `running.rs`: scripts that take long, and killing them.
 //! - `vm.rs`: an interpreter and one run on it. `sandbox.rs`: the world inside; `api.rs`: its table
 //!   `redis`; `cjson/`, `cmsgpack.rs`, `structure.rs`, `bit.rs`: the libraries that Redis brings.
+//! - `debugger/`: stopping a script line by line for a client to look at it.
 //! - `convert.rs`: replies to values and back. `host.rs`: what is asked of those above.
 //! - `lua/`: Lua itself behind a safe door, and all `unsafe` of this layer.
 //!
@@ -16,6 +17,7 @@ mod bit;
 mod cjson;
 mod cmsgpack;
 mod convert;
+mod debugger;
 mod host;
 mod library;
 mod lua;
@@ -37,6 +39,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use convert::Answer;
+pub use debugger::{Console, DEFAULT_LIMIT, Debugger, Wire};
 pub use host::{Called, Halt, Host, LogLevel};
 pub use library::{Function, Libraries, Library, Metadata, ScriptFlags, read_metadata};
 pub use running::RunningScripts;
@@ -53,6 +56,8 @@ const IDLE_VMS: usize = 16;
 pub struct Scripts {
     pub cache: ScriptCache,
     pub running: RunningScripts,
+    /// Scripts that are being debugged.
+    pub debugged: debugger::Sessions,
     libraries: ArcSwap<Libraries>,
     idle: Mutex<Vec<Vm>>,
     /// Bytes of the interpreters that are idle.
@@ -90,6 +95,23 @@ impl Scripts {
         host: &mut dyn Host,
     ) -> Result<Answer, Halt> {
         self.with_vm(memory_bytes, |vm| vm.run_script(script, words, host)).unwrap_or_else(|| Ok(no_memory()))
+    }
+
+    /// Runs a script in a debugger, on an interpreter that nobody has used or will use.
+    ///
+    /// # Errors
+    /// Why it came to no end.
+    pub fn debug(
+        &self,
+        script: &Script,
+        words: Words<'_>,
+        memory_bytes: usize,
+        host: &mut dyn Host,
+        debugger: Debugger,
+    ) -> (Result<Answer, Halt>, Option<Debugger>) {
+        let Some(mut vm) = Vm::new(0) else { return (Ok(no_memory()), Some(debugger)) };
+        vm.limit_memory(memory_bytes);
+        vm.debug_script(script, words, host, debugger)
     }
 
     /// Calls a function of a library.

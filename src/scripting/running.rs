@@ -57,6 +57,28 @@ pub struct Running {
 }
 
 impl Running {
+    /// A script that neither BUSY nor SCRIPT KILL know of.
+    pub fn unseen(kind: Kind) -> Self {
+        Self::new(0, kind, Vec::new())
+    }
+
+    fn new(id: u64, kind: Kind, command: Vec<Bytes>) -> Self {
+        Self {
+            id,
+            kind,
+            command,
+            since: Instant::now(),
+            killed: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
+            held: Mutex::default(),
+        }
+    }
+
+    /// It is to end, whatever it has done.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+    }
+
     /// It has written.
     pub fn note_write(&self) {
         self.wrote.store(true, Ordering::Release);
@@ -114,15 +136,7 @@ impl Drop for Place<'_> {
 impl RunningScripts {
     /// A script begins.
     pub fn enter(&self, kind: Kind, command: Vec<Bytes>) -> Place<'_> {
-        let running = Arc::new(Running {
-            id: self.last_id.fetch_add(1, Ordering::Relaxed),
-            kind,
-            command,
-            since: Instant::now(),
-            killed: AtomicBool::new(false),
-            wrote: AtomicBool::new(false),
-            held: Mutex::default(),
-        });
+        let running = Arc::new(Running::new(self.last_id.fetch_add(1, Ordering::Relaxed), kind, command));
         self.all.lock().push(running.clone());
         Place { scripts: self, running }
     }
@@ -153,7 +167,7 @@ impl RunningScripts {
         let of_kind = || old.iter().filter(|one| one.kind.is_script() == scripts);
         let mut killed = 0_u32;
         for one in of_kind().filter(|one| !one.wrote.load(Ordering::Acquire)) {
-            one.killed.store(true, Ordering::Release);
+            one.kill();
             killed += 1;
         }
         match (killed, of_kind().next(), old.first()) {

@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use std::ffi::CStr;
 
 use super::convert::{Answer, pop_answer};
+use super::debugger::Debugger;
 use super::host::{Halt, Host};
 use super::library::{Function, Libraries, Library, Registered};
 use super::lua::{Failure, Kept, Kind, Lua, Stack};
@@ -147,6 +148,23 @@ impl Vm {
             settle(stack, outcome, || script.sha.hex())
         });
         self.bury(run, || script.sha.hex())
+    }
+
+    /// Runs a script in a debugger, which is given back.
+    ///
+    /// # Errors
+    /// As [`Vm::run_script`].
+    pub fn debug_script(
+        &mut self,
+        script: &Script,
+        words: Words<'_>,
+        host: &mut dyn Host,
+        mut debugger: Debugger,
+    ) -> (Result<Answer, Halt>, Option<Debugger>) {
+        debugger.begin(self.sandbox.globals);
+        *self.lua.shared().debugger.borrow_mut() = Some(debugger);
+        let ran = self.run_script(script, words, host);
+        (ran, self.lua.shared().debugger.borrow_mut().take())
     }
 
     /// Calls a function of a library, which is loaded first if need be.

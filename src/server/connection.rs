@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::copy;
 use super::crew::Seat;
+use super::debug;
 use crate::base::clock;
 use crate::commands::{GiveUp, Instance, Next, Session};
 use crate::keyspace::{LockSet, Wanted};
@@ -85,8 +86,13 @@ impl Conversation {
         }
     }
 
-    fn run(&mut self, tier: Tier) -> Next {
+    pub(super) fn run(&mut self, tier: Tier) -> Next {
         self.session.run(&mut self.input, &mut self.output, tier)
+    }
+
+    /// Nothing is left of a script that was debugged.
+    pub(super) fn end_debugging(&mut self) {
+        self.session.end_debugging();
     }
 }
 
@@ -126,15 +132,18 @@ async fn converse<S: Stream>(
     seat: Option<&Seat>,
 ) -> Result<Conversation, End> {
     let mut place = Place::Here;
+    // The other end of this wire is to be a thread that the session runs on next.
+    let mut debugged = None;
     loop {
         let next;
-        (talk, next) = match place {
-            Place::Here => {
+        (talk, next) = match (debugged.take(), place) {
+            (Some(wire), _) => debug::serve(stream, talk, wire, client, instance).await?,
+            (None, Place::Here) => {
                 let next = talk.run(Tier::Memory);
                 (talk, next)
             }
-            Place::Pool => on_pool(pool, talk).await?,
-            Place::Aside => aside(talk).await?,
+            (None, Place::Pool) => on_pool(pool, talk).await?,
+            (None, Place::Aside) => aside(talk).await?,
         };
         let ran_in = std::mem::replace(&mut place, Place::Here);
         match next {
@@ -168,6 +177,10 @@ async fn converse<S: Stream>(
                     None => talk.session.answer_call(),
                     Some(why) => talk.session.give_up(why, &mut talk.input, &mut talk.output),
                 }
+            }
+            Next::Debug(wire) => {
+                send(stream, &mut talk, client, instance).await?;
+                debugged = Some(wire);
             }
             Next::FullSync(sync) => {
                 send(stream, &mut talk, client, instance).await?;
@@ -300,7 +313,7 @@ async fn send<S: Stream>(
 }
 
 /// Writes all of it, and out of the buffers that TLS has of its own.
-async fn write<S: Stream>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) async fn write<S: Stream>(stream: &mut S, bytes: &[u8]) -> std::io::Result<()> {
     stream.write_all(bytes).await?;
     stream.flush().await
 }

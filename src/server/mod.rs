@@ -5,6 +5,7 @@
 //! - `doors.rs`: where to listen. `listen.rs`: listeners, who may connect. `tls.rs`: certificates.
 //! - `connection.rs`: one task a connection: read, run, wait for what the session asks for, write.
 //! - `copy.rs`: the copy of everything that a replica begins with, on its way out.
+//! - `debug.rs`: a connection whose script is debugged.
 //! - `background.rs`: expiry, reclaiming, key counts, idle clients, free disk space.
 //! - `reload.rs`: SIGHUP. `supervisor.rs`: what systemd is told.
 //! - `migrate.rs`: the connecting side of MIGRATE.
@@ -16,6 +17,7 @@ mod connection;
 mod control;
 mod copy;
 mod crew;
+mod debug;
 mod doors;
 mod listen;
 mod migrate;

@@ -92,7 +92,7 @@ impl Replay {
                     self.session.adopt(locks);
                 }
                 Next::Block { .. } => return Err(Error::client("ERR a command that waits has no place in a script")),
-                Next::Close | Next::FullSync(_) => {
+                Next::Close | Next::FullSync(_) | Next::Debug(_) => {
                     return Err(Error::client("ERR the script is not one of commands, or ends the server"));
                 }
             }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::debug;
 use super::host::{Rights, ScriptHost};
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result, clock};
@@ -28,7 +29,10 @@ const SHA_DIGITS: usize = 40;
 pub(super) const LIBRARIES: &str = "function libraries";
 
 pub(super) fn eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
-    shown(context, args, call_eval)
+    match context.session.debugging.mode {
+        None => shown(context, args, call_eval),
+        Some(mode) => debug::eval(context, args, mode),
+    }
 }
 
 pub(super) fn evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
@@ -54,6 +58,18 @@ fn shown(
 }
 
 fn call_eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    let Call { script, words } = read_call(context, args)?;
+    run_script(context, &script, words, args)
+}
+
+/// What EVAL is to run.
+pub(super) struct Call<'a> {
+    pub script: Arc<Script>,
+    pub words: Words<'a>,
+}
+
+/// Reads the arguments of EVAL; a script that is new is compiled and remembered.
+pub(super) fn read_call<'a>(context: &Context<'_>, args: &mut Args<'a>) -> Result<Call<'a>> {
     let body = args.next()?;
     let words = read_words(args, ClientError::NotInteger.into())?;
     let sha = Sha::of(body);
@@ -61,7 +77,7 @@ fn call_eval(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> 
         Some(script) => script,
         None => add_script(context, sha, body, true)?,
     };
-    run_script(context, &script, words, args)
+    Ok(Call { script, words })
 }
 
 fn call_evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
@@ -70,6 +86,9 @@ fn call_evalsha(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcom
     // What has not the length of a name is refused before the other arguments are looked at.
     if name.len() != SHA_DIGITS {
         return Err(none());
+    }
+    if context.session.debugging.mode.is_some() {
+        return Err(Error::client("ERR Please use EVAL instead of EVALSHA for debugging"));
     }
     let words = read_words(args, ClientError::NotInteger.into())?;
     let script = Sha::parse(name).and_then(|sha| context.instance.scripts.cache.get(&sha)).ok_or_else(none)?;
@@ -134,7 +153,7 @@ fn read_words<'a>(args: &mut Args<'a>, not_a_number: Error) -> Result<Words<'a>>
 }
 
 /// What a script may do, by its own flags and the command that calls it.
-fn rights(context: &Context<'_>, flags: Option<ScriptFlags>) -> Result<Rights> {
+pub(super) fn rights(context: &Context<'_>, flags: Option<ScriptFlags>) -> Result<Rights> {
     let reads_only = context.entry.command.flags.contains(Flags::READONLY);
     match flags {
         Some(flags) if reads_only && !flags.no_writes => {

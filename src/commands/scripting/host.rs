@@ -22,7 +22,7 @@ use crate::commands::inside::{Tally, run_inside};
 use crate::commands::monitor::Source;
 use crate::commands::permission;
 use crate::commands::table::Entry;
-use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Wanted};
+use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Used, Wanted};
 use crate::resp::{Protocol, Reply};
 use crate::scripting::running::Running;
 use crate::scripting::{Called, Halt, Host, LogLevel};
@@ -55,6 +55,8 @@ pub(super) struct ScriptHost<'h, 'c> {
     calls: u32,
     /// It has written, so everything it looks at is locked first.
     locks: bool,
+    /// It runs over a draft, which needs no locks, and has used these keys of it.
+    drafted: Option<Stripes>,
     /// It has looked at keys that nobody named.
     scanned: bool,
     /// What it writes stays here (redis.set_repl).
@@ -114,10 +116,26 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
             started_us: clock::monotonic_us(),
             calls: 0,
             locks: false,
+            drafted: None,
             scanned: false,
             keeps_writes: false,
             cut_short: false,
             notes: Notes::default(),
+        }
+    }
+
+    /// For a script that runs over a draft, as [`ScriptHost::new`].
+    pub fn of_draft(context: &'h mut Context<'c>, rights: Rights, running: Arc<Running>, call: &[&[u8]]) -> Self {
+        let mut host = Self::new(context, rights, Some(running), call);
+        host.drafted = Some(Stripes::new());
+        host
+    }
+
+    /// What a script over a draft has used of it.
+    pub fn used(&self) -> Used {
+        match &self.drafted {
+            Some(stripes) if !self.scanned => Used::Some(stripes.to_vec()),
+            _ => Used::All,
         }
     }
 
@@ -161,12 +179,17 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
 
     /// Sees to the locks that a command needs.
     fn lock_for(&mut self, entry: Entry, words: &[&[u8]]) -> Result<()> {
-        if !self.rights.writes || self.context.tx.locks().is_exclusive() {
-            return Ok(());
-        }
         let flags = entry.command.flags;
         let scans = flags.intersects(Flags::TOUCHES_ARBITRARY_KEYS | Flags::LONG | Flags::EXCLUSIVE)
             || entry.reads_other_keys();
+        if let Some(used) = &mut self.drafted {
+            self.scanned |= scans;
+            entry.for_each_key(words, |key, _| used.push(Stripe::of(key)));
+            return Ok(());
+        }
+        if !self.rights.writes || self.context.tx.locks().is_exclusive() {
+            return Ok(());
+        }
         let writes = flags.contains(Flags::WRITE);
         if !writes && !self.locks {
             self.scanned |= scans;
@@ -221,7 +244,7 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
         if !self.context.instance.monitors.is_empty() && self.notes.ran.len() < SHOWN_MAX {
             self.notes.ran.push((entry, owned(words), self.context.session.db));
         }
-        if !self.locks {
+        if !self.locks && self.drafted.is_none() {
             // Without its lock a key is remembered before it is read, so that no change is missed.
             self.context.session.note_reads(&self.context.instance.tracking, entry, words);
         }
@@ -239,6 +262,11 @@ impl<'h, 'c> ScriptHost<'h, 'c> {
     }
 }
 
+/// The answer to a command that is not run.
+fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Called {
+    Called { reply: Reply::error(text), counted: false, refused: true }
+}
+
 impl Host for ScriptHost<'_, '_> {
     fn call(&mut self, words: &[&[u8]], protocol: Protocol) -> Result<Called, Halt> {
         self.calls += 1;
@@ -246,18 +274,18 @@ impl Host for ScriptHost<'_, '_> {
             self.tick()?;
         }
         let Ok(entry) = self.context.instance.names.resolve(words) else {
-            return Ok(Reply::error("ERR Unknown Redis command called from script").into());
+            return Ok(refused("ERR Unknown Redis command called from script"));
         };
         if let Some(text) = self.refusal(entry, words) {
-            return Ok(Reply::error(text).into());
+            return Ok(refused(text));
         }
         if let Err(error) = self.gate(entry, words) {
             self.notes.tally.reject(self.context, entry, &error);
-            return Ok(Called { reply: Reply::error(error.to_string()), counted: true });
+            return Ok(Called { counted: true, ..refused(error.to_string()) });
         }
         self.context.session.protocol = protocol;
         let reply = self.run(entry, words).map_err(Halt::Again)?;
-        Ok(Called { counted: reply.is_error(), reply })
+        Ok(Called { counted: reply.is_error(), reply, refused: false })
     }
 
     fn may_run(&mut self, words: &[&[u8]]) -> Option<bool> {

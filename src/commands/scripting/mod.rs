@@ -1,8 +1,10 @@
 //! The scripting family: EVAL and its kin, FCALL, SCRIPT, FUNCTION.
 //!
 //! - here: the entries. `eval.rs`: running scripts and functions. `host.rs`: what a script may do.
+//!   `debug.rs`: scripts that are debugged.
 //! - `script.rs`: SCRIPT. `function.rs`: FUNCTION, `payload.rs`: what it dumps and restores.
 
+mod debug;
 mod eval;
 mod function;
 mod host;
@@ -12,6 +14,7 @@ mod script;
 use super::command::{Category, Command, Group, flags};
 use super::grammar::{Access, Arg, integer, key, text};
 
+pub use debug::Debugging;
 pub(super) use eval::declared_flags;
 pub use function::restore_libraries;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::SCRIPTING;
+use super::debug::set_mode;
 use super::eval::add_script;
 use crate::base::{Error, Result};
 use crate::commands::command::{Command, Group, flags};
@@ -18,13 +19,13 @@ use crate::scripting::Sha;
 pub(super) static SUBCOMMANDS: &[Command] = &[
     Command {
         name: "DEBUG",
-        summary: "Sets the debug mode, of which there is none but off.",
+        summary: "Sets whether the next script is debugged, and whether what it writes is kept.",
         since: "3.2.0",
         complexity: "O(1)",
         flags: flags!(NOSCRIPT),
         categories: SCRIPTING,
         args: &[one_of("mode", &[token("yes", "YES"), token("sync", "SYNC"), token("no", "NO")])],
-        run: debug,
+        run: set_mode,
         ..Command::of(Group::Scripting)
     },
     Command {
@@ -85,16 +86,6 @@ pub(super) static SUBCOMMANDS: &[Command] = &[
         ..Command::of(Group::Scripting)
     },
 ];
-
-fn debug(_: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
-    if args.accept("NO") {
-        return Ok(Outcome::ok());
-    }
-    if args.accept("YES") || args.accept("SYNC") {
-        return Err(Error::client("ERR SCRIPT DEBUG is not supported: scripts run without a debugger"));
-    }
-    Err(Error::client("ERR Use SCRIPT DEBUG YES/SYNC/NO"))
-}
 
 fn exists(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let cache = &context.instance.scripts.cache;

@@ -16,6 +16,7 @@
 //! that scripts can tell from Redis' strings. Only mlua's build of Lua is used here.
 #![allow(unsafe_code, reason = "the C interface of Lua")]
 
+mod frames;
 mod raw;
 mod stack;
 
@@ -26,11 +27,13 @@ use std::ptr::{self, NonNull};
 use mlua::ffi;
 
 use super::cjson;
+use super::debugger::Debugger;
 use super::host::{Halt, Host};
 use super::library::Registered;
 use super::random::Random;
 use crate::resp::Protocol;
 
+pub(super) use frames::Moment;
 pub(super) use raw::{format_number, read_number};
 pub(super) use stack::{Kind, Raise, Raised, Stack};
 
@@ -69,6 +72,8 @@ pub(super) struct Shared {
     pub json: RefCell<Vec<cjson::Settings>>,
     /// Functions registered so far, while a library is being loaded.
     pub loading: RefCell<Option<Vec<Registered>>>,
+    /// Whoever debugs the script that runs.
+    pub debugger: RefCell<Option<Debugger>>,
 }
 
 /// How much one step of the collector does, in Lua's measure: enough to keep up with small scripts.
@@ -103,6 +108,7 @@ impl Lua {
             random: Random::default(),
             json: RefCell::default(),
             loading: RefCell::new(None),
+            debugger: RefCell::new(None),
         });
         let address = ptr::from_ref::<Shared>(&shared).cast_mut().cast::<c_void>();
         // SAFETY: the allocator keeps to Lua's contract, and `shared` outlives the state.
@@ -154,7 +160,10 @@ impl Lua {
         // SAFETY: only the lifetime changes; the pointer is taken back before `run` returns.
         let host: NonNull<dyn Host + 'static> = unsafe { std::mem::transmute(host) };
         self.shared.host.set(Some(host));
-        raw::set_hook(self.state.as_ptr(), INSTRUCTIONS_PER_TICK);
+        match self.shared.is_debugged() {
+            true => frames::hook_lines(self.state.as_ptr()),
+            false => raw::set_hook(self.state.as_ptr(), INSTRUCTIONS_PER_TICK),
+        }
         raw::restart_collector(self.state.as_ptr());
         let result = self.with(work);
         self.shared.host.set(None);
@@ -188,6 +197,21 @@ impl Shared {
     /// Whether the script is to end.
     pub fn is_halted(&self) -> bool {
         self.halt.borrow().is_some()
+    }
+
+    /// Why the script is to end, which it is then no more.
+    pub fn take_halt(&self) -> Option<Halt> {
+        self.halt.borrow_mut().take()
+    }
+
+    /// Whether the script is being debugged.
+    pub fn is_debugged(&self) -> bool {
+        self.debugger.borrow().is_some()
+    }
+
+    /// Does something with the debugger; `None` without one.
+    pub fn debug<R>(&self, work: impl FnOnce(&mut Debugger) -> R) -> Option<R> {
+        self.debugger.borrow_mut().as_mut().map(work)
     }
 
     fn set_halt(&self, halt: Halt) {

@@ -58,7 +58,7 @@ pub(super) fn step_collector(state: *mut ffi::lua_State, size: c_int) {
 }
 
 /// The count hook.
-unsafe extern "C-unwind" fn tick(state: *mut ffi::lua_State, _: *mut ffi::lua_Debug) {
+pub(super) unsafe extern "C-unwind" fn tick(state: *mut ffi::lua_State, _: *mut ffi::lua_Debug) {
     let shared = shared(state);
     if !shared.is_halted() {
         match shared.with_host(|host| catch_unwind(AssertUnwindSafe(|| host.tick()))) {
@@ -140,7 +140,7 @@ pub(super) fn called_name(state: *mut ffi::lua_State) -> (String, bool) {
 ///
 /// # Safety
 /// Null, or NUL-terminated and live for `'a`.
-unsafe fn text<'a>(pointer: *const c_char) -> std::borrow::Cow<'a, str> {
+pub(super) unsafe fn text<'a>(pointer: *const c_char) -> std::borrow::Cow<'a, str> {
     if pointer.is_null() {
         return "".into();
     }

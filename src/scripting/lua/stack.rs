@@ -72,7 +72,7 @@ impl Raise {
 /// A state's stack, as one native call or [`super::Lua::with`] sees it. Positions count from 1;
 /// negative ones from the top.
 pub(in crate::scripting) struct Stack<'a> {
-    state: *mut ffi::lua_State,
+    pub(super) state: *mut ffi::lua_State,
     pub shared: &'a Shared,
 }
 
@@ -330,6 +330,18 @@ impl<'a> Stack<'a> {
             self.raw_set(-3);
             self.pop(1);
         }
+    }
+
+    /// Pushes what is behind a read-only table, or the table itself if it is none.
+    pub fn push_behind(&mut self, at: i32) {
+        self.push_copy(at);
+        if !self.push_metatable(-1) {
+            return;
+        }
+        self.push_mark(raw::behind_key());
+        self.raw_get(-2);
+        self.remove(-2);
+        if self.kind(-1) == Kind::Table { self.remove(-2) } else { self.pop(1) }
     }
 
     /// Replaces the metatable on top by what scripts are shown of it.
