@@ -258,8 +258,8 @@ fn what_is_kept_is_told_to_those_who_wait_and_watch() {
     other.must(&["WATCH", "w"]);
     waiting.send(&["BLPOP", "l", "0"]).expect("sent");
     await_that("it blocks", || {
-        let list = other.must(&["CLIENT", "LIST"]);
-        String::from_utf8_lossy(list.bytes().unwrap_or_default()).contains("cmd=blpop")
+        let clients = other.must(&["INFO", "clients"]);
+        String::from_utf8_lossy(clients.bytes().unwrap_or_default()).contains("blocked_clients:1")
     });
     ask(&mut client, "c");
     assert_eq!(client.read().expect("the reply"), Reply::Integer(1));
