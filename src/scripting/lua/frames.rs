@@ -1,5 +1,5 @@
 //! What a debugger needs of Lua: the hook for each line, the frames of the call stack and their local variables,
-//! code that runs aside.
+//! code that runs aside. `unsafe` as everywhere in this folder: Lua's C interface.
 
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
