@@ -23,7 +23,7 @@ impl Host for Echo {
             [b"ECHO", word] => Ok(Reply::copy(word).into()),
             [b"FAIL", text] => {
                 let text = String::from_utf8_lossy(text).into_owned();
-                Ok(Called { reply: Reply::error(text), counted: true })
+                Ok(Called { reply: Reply::error(text), counted: true, refused: false })
             }
             [b"REPLY", number] => {
                 let number: usize = std::str::from_utf8(number).unwrap().parse().unwrap();
