@@ -31,6 +31,15 @@ pub enum Error {
     /// The storage engine failed (I/O, full disk, background error).
     #[error("storage: {0}")]
     Storage(String),
+    /// A folder belongs to another process, so nothing was done with it.
+    #[error("{what} in {directory} is in use by {holder}", directory = directory.display())]
+    InUse {
+        /// What lies in the folder.
+        what: String,
+        directory: PathBuf,
+        /// The process, as far as it is known.
+        holder: String,
+    },
     /// Stored bytes are not what was written; never served as data.
     #[error("corruption in family {family}, key {key}: {what}", key = Escaped(key))]
     Corruption {

@@ -439,7 +439,7 @@ fn expire_what_reads_found(session: &mut Session, tier: Tier) {
 pub(super) fn error_reply(error: &Error) -> Reply {
     match error {
         Error::Client(client) => Reply::error(client.to_string()),
-        Error::Storage(_) | Error::Io { .. } => {
+        Error::Storage(_) | Error::Io { .. } | Error::InUse { .. } => {
             Reply::error(format!("MISCONF Ferrock cannot write to its disk: {error}"))
         }
         Error::Corruption { .. } => Reply::error(format!("ERR damaged data: {error}")),

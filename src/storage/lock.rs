@@ -30,6 +30,14 @@ impl DirectoryLock {
     /// # Errors
     /// Held by another process, which the message names; or the file cannot be opened.
     pub fn take(directory: &Path, read_only: bool) -> Result<Option<Self>> {
+        Self::take_of("the database", directory, read_only)
+    }
+
+    /// The same for a folder of something else; `what` is for the message.
+    ///
+    /// # Errors
+    /// As [`DirectoryLock::take`].
+    pub fn take_of(what: &str, directory: &Path, read_only: bool) -> Result<Option<Self>> {
         let path = directory.join(FILE_NAME);
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = match opened {
@@ -41,7 +49,7 @@ impl DirectoryLock {
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(held(directory, &mut file)),
+            Err(Errno::WOULDBLOCK) => return Err(held(what, directory, &mut file)),
             Err(errno) => {
                 return Err(Error::Io { path, source: errno.into() });
             }
@@ -51,14 +59,14 @@ impl DirectoryLock {
     }
 }
 
-fn held(directory: &Path, file: &mut File) -> Error {
+fn held(what: &str, directory: &Path, file: &mut File) -> Error {
     let mut text = String::new();
     let read = file.take(PID_BYTES).read_to_string(&mut text);
     let holder = match (read, text.trim()) {
         (Ok(_), pid) if !pid.is_empty() => format!("process {pid}"),
         _ => "another process".to_owned(),
     };
-    Error::Storage(format!("the database in {} is in use by {holder}", directory.display()))
+    Error::InUse { what: what.into(), directory: directory.into(), holder }
 }
 
 fn note_pid(file: &mut File) -> std::io::Result<()> {

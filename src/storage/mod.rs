@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use crate::base::Result;
 
-pub use rocks::{OpenOptions, Recovery};
+pub use rocks::{OpenOptions, RESTORING_MARK, Recovery};
 pub use writeback::open;
 
 /// The column families. Their names are part of the format.
@@ -216,6 +216,8 @@ pub struct EngineFigures {
     pub background_errors: u64,
     /// By level: files and bytes, all families together.
     pub levels: Vec<(u64, u64)>,
+    /// The same for each family, in the order of [`Family::ALL`].
+    pub family_levels: [Vec<(u64, u64)>; 6],
     /// Keys as the engine guesses them, by family in the order of [`Family::ALL`].
     pub estimated_keys: [u64; 6],
     /// Tickers worth showing, by name.

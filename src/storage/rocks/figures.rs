@@ -38,6 +38,7 @@ const TICKERS: [(&str, Ticker); 24] = [
 
 /// All figures at once.
 pub(super) fn of(database: &Database, tuning: &Tuning) -> EngineFigures {
+    let family_levels = Family::ALL.map(|family| database.levels(family));
     EngineFigures {
         live_bytes: sum(database, "rocksdb.live-sst-files-size"),
         wal_bytes: 0,
@@ -51,7 +52,8 @@ pub(super) fn of(database: &Database, tuning: &Tuning) -> EngineFigures {
         writes_stopped: one(database, "rocksdb.is-write-stopped") != 0,
         delayed_write_rate: one(database, "rocksdb.actual-delayed-write-rate"),
         background_errors: one(database, "rocksdb.background-errors"),
-        levels: levels(database),
+        levels: together(&family_levels),
+        family_levels,
         estimated_keys: Family::ALL.map(|family| number(database, family, "rocksdb.estimate-num-keys")),
         tickers: TICKERS.iter().map(|(name, ticker)| (*name, tuning.options.get_ticker_count(*ticker))).collect(),
     }
@@ -96,16 +98,15 @@ fn sum(database: &Database, property: &str) -> u64 {
     Family::ALL.iter().map(|family| number(database, *family, property)).sum()
 }
 
-fn levels(database: &Database) -> Vec<(u64, u64)> {
+/// The levels of all families added up.
+fn together(families: &[Vec<(u64, u64)>]) -> Vec<(u64, u64)> {
     let mut all: Vec<(u64, u64)> = Vec::new();
-    for family in Family::ALL {
-        for (level, (files, bytes)) in database.levels(family).into_iter().enumerate() {
-            if all.len() <= level {
-                all.resize(level + 1, (0, 0));
-            }
-            all[level].0 += files;
-            all[level].1 += bytes;
+    for (level, (files, bytes)) in families.iter().flat_map(|levels| levels.iter().enumerate()) {
+        if all.len() <= level {
+            all.resize(level + 1, (0, 0));
         }
+        all[level].0 += files;
+        all[level].1 += bytes;
     }
     all
 }

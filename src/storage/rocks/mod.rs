@@ -20,4 +20,4 @@ mod snapshot;
 mod tests;
 
 pub use engine::RocksEngine;
-pub use open::{OpenOptions, Recovery, open};
+pub use open::{OpenOptions, RESTORING_MARK, Recovery, open};

@@ -3,7 +3,8 @@
 //!
 //! A directory is new when it holds no database. While a new one is being made, the file
 //! [`NEW_MARK`] lies beside it; a crash in between leaves the mark, and the next opening
-//! finishes the work instead of taking a half-made database for somebody else's.
+//! finishes the work instead of taking a half-made database for somebody else's. While a
+//! backup is being put back, [`RESTORING_MARK`] lies there instead, and the directory is refused.
 
 use std::fs;
 use std::io;
@@ -22,6 +23,9 @@ use crate::storage::{Family, format};
 
 /// Lies in a directory while its database is being made.
 const NEW_MARK: &str = "ferrock.new";
+
+/// Lies in a directory while a backup is being put back into it.
+pub const RESTORING_MARK: &str = "ferrock.restoring";
 
 /// How the write-ahead log is read after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,6 +136,12 @@ fn look(directory: &Path) -> Result<Found> {
         let path = directory.join(name);
         path.try_exists().map_err(|source| Error::Io { path, source })
     };
+    if exists(RESTORING_MARK)? {
+        return Err(Error::Storage(format!(
+            "a backup was being put back into {} and that did not end: run `ferrock restore-backup` again",
+            directory.display()
+        )));
+    }
     if !exists("CURRENT")? {
         return Ok(Found::Nothing);
     }

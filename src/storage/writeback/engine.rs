@@ -189,13 +189,16 @@ impl Shared {
 
     /// Closes the log's file and makes RocksDB keep all of it on its own; then the file goes.
     pub(super) fn retire(&self, number: u64) -> Result<()> {
-        drop(self.settle()?);
-        let note = Change::Put {
-            family: Family::System,
-            key: super::FIRST_FILE.into(),
-            value: Bytes::copy_from_slice(&number.to_be_bytes()),
-        };
-        self.rocks.apply(&[note])?;
+        {
+            // A checkpoint under way must not get the note of a later file than it is made for.
+            let _settled = self.settle()?;
+            let note = Change::Put {
+                family: Family::System,
+                key: super::FIRST_FILE.into(),
+                value: Bytes::copy_from_slice(&number.to_be_bytes()),
+            };
+            self.rocks.apply(&[note])?;
+        }
         self.rocks.flush()?;
         self.log.retire(number)
     }

@@ -399,6 +399,33 @@ fn snapshots_and_checkpoints_fall_between_commits() {
     });
 }
 
+/// A file of the log may be given back while a checkpoint is made; what comes of that opens.
+#[test]
+fn checkpoints_open_whatever_becomes_of_the_log_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, _) = parts(directory.path());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                engine.commit(vec![put(Family::Keys, b"key", b"value")], WAITING).unwrap();
+                let number = engine.shared.log.rotate().unwrap();
+                engine.shared.retire(number).unwrap();
+            }
+        });
+        let work = || {
+            for round in 0..20 {
+                let folder = directory.path().join(format!("copy{round}"));
+                engine.checkpoint(&folder).unwrap();
+                opened(&folder);
+            }
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+}
+
 /// The engine and what is below it.
 fn parts(directory: &Path) -> (WriteBack, Arc<RocksEngine>) {
     let rocks = rocks::open(directory, &options()).unwrap();
