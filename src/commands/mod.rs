@@ -66,7 +66,7 @@ pub use observer::attach;
 pub use permission::CATALOGUE;
 pub use replication::FullSync;
 pub use scripting::restore_libraries;
-pub use server::snapshot_file;
+pub use server::{save_before_stopping, save_if_due};
 pub use session::{Next, Session};
 
 /// How many commands and subcommands there are, for arrays beside the table.

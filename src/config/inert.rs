@@ -177,7 +177,7 @@ fn memory() -> Vec<Parameter> {
 
 fn files() -> Vec<Parameter> {
     let log = "the write-ahead log takes the place of the append-only file, always";
-    let snapshots = "every write is on disk already; snapshots are made when SAVE or BGSAVE asks";
+    let snapshots = "every write is on disk already, and snapshots are made without fork";
     let log = group(
         Section::Persistence,
         log,
@@ -199,7 +199,6 @@ fn files() -> Vec<Parameter> {
         Section::Persistence,
         snapshots,
         rows! {
-            Parameter::new("save", Kind::SavePoints, "") => "After how many seconds with how many changes Redis takes a snapshot.";
             yes_no("stop-writes-on-bgsave-error", "yes") => "Whether Redis refuses writes after a failed snapshot.";
             yes_no("rdb-save-incremental-fsync", "yes") => "Whether a snapshot is synced bit by bit.";
             yes_no("rdb-del-sync-files", "no") => "Whether snapshots made for replicas are deleted.";

@@ -70,5 +70,6 @@ pub use load::{Form, Loaded, Note, load, load_arguments};
 pub use parameter::{Change, Parameter, Section, Table, Visibility, table};
 pub use reload::Reloaded;
 pub use settings::{
-    AclPubsubDefault, AppendFsync, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction, Settings, TlsAuthClients,
+    AclPubsubDefault, AppendFsync, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction, SaveFormat, Settings,
+    TlsAuthClients,
 };

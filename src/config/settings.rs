@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::compound::{Addresses, Directory, Lines, OutputLimits, Percentiles};
+use super::compound::{Addresses, Directory, Lines, OutputLimits, Percentiles, SavePoints};
 use super::events::EventClasses;
 use super::kind::{Kind, Octal, Setting, SizeOrPercent, choices};
 use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_no};
@@ -32,6 +32,8 @@ choices! {
     LogFormat { Text = "text", Json = "json" }
     /// When the write-ahead log is made safe against a power cut.
     AppendFsync { Everysec = "everysec", Always = "always", No = "no" }
+    /// What snapshots are.
+    SaveFormat { Rdb = "rdb", Checkpoint = "checkpoint" }
     /// What Redis would evict; in Ferrock, which statistics of access are kept.
     MaxmemoryPolicy {
         VolatileLru = "volatile-lru", VolatileLfu = "volatile-lfu",
@@ -209,6 +211,16 @@ settings! {
         appendfsync: AppendFsync = choice::<AppendFsync>("appendfsync", "everysec");
         /// Writes are refused while the disk of `dir` has less than this free; reads and deletions go on.
         min_free_disk: u64 = size("min-free-disk", 0, BYTES, "256mb");
+        /// Snapshots by themselves: pairs of seconds and changes. One is made in the background when so many
+        /// seconds have passed since the last and there were at least so many changes; and when the
+        /// server stops. Empty makes none. Nothing is lost without: every write is on disk already.
+        save: SavePoints = Parameter::new("save", Kind::SavePoints, "");
+        /// What SAVE, BGSAVE and save points make: `rdb`, the file `dbfilename`, which Redis reads, or
+        /// `checkpoint`, the whole database at once in the folder `checkpoint-dirname`, by hard links.
+        save_format: SaveFormat = choice::<SaveFormat>("save-format", "rdb");
+        /// The name, in `dir`, of the link to the newest checkpoint.
+        checkpoint_dirname: String =
+            Parameter::new("checkpoint-dirname", Kind::Text(folder_name), "checkpoint").fixed();
         /// The name of the RDB file that SAVE and BGSAVE write, in `dir`.
         dbfilename: String =
             Parameter::new("dbfilename", Kind::Text(file_name), "dump.rdb").protected();
@@ -306,6 +318,15 @@ fn file_name(word: &str) -> Result<(), &'static str> {
     match word.contains('/') || word.is_empty() {
         true => Err("dbfilename can't be a path, just a filename"),
         false => Ok(()),
+    }
+}
+
+/// The same for a folder, which must not be taken for a file of the database.
+fn folder_name(word: &str) -> Result<(), &'static str> {
+    let is_plain = !word.contains('/') && !word.starts_with('.') && !word.starts_with("ferrock");
+    match is_plain && word.starts_with(|first: char| !first.is_ascii_uppercase()) {
+        true => Ok(()),
+        false => Err("checkpoint-dirname can't be a path or a name that a file of the database may have"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Background tasks: deadlines, space, key counts, idle clients, free disk. Each is a loop
+//! Background tasks: deadlines, space, key counts, idle clients, free disk, save points. Each is a loop
 //! that sleeps until there is something to do, and does it where waiting is allowed.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::{Result, clock};
-use crate::commands::Instance;
+use crate::commands::{self, Instance};
 use crate::config::Settings;
 use crate::observe::ClientKind;
 use crate::replication::State;
@@ -103,6 +103,17 @@ pub(super) async fn care(instance: Arc<Instance>) {
                 None => tracing::info!("writes are accepted again"),
             }
             instance.observe.refuse_writes(why);
+        }
+    }
+}
+
+/// Begins a snapshot when a save point is reached.
+pub(super) async fn save_points(instance: Arc<Instance>) {
+    loop {
+        tokio::time::sleep(CARE_INTERVAL).await;
+        if !instance.config.load().save.0.is_empty() {
+            let instance = instance.clone();
+            step("the snapshot of a save point", move || commands::save_if_due(&instance)).await;
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::storage::budget::{Budget, Shares};
 use crate::storage::durability::Syncer;
 use crate::storage::pool::Pool;
 use crate::storage::{self, Engine, OpenOptions};
-use crate::transfer::{Frozen, Saver};
+use crate::transfer::Saver;
 
 /// Jobs that may wait for an I/O thread before connections wait to hand over theirs.
 const POOL_PLACES: usize = 4096;
@@ -185,6 +185,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
         tokio::spawn(background::reclaim(instance.clone())),
         tokio::spawn(background::count_keys(instance.clone())),
         tokio::spawn(background::care(instance.clone())),
+        tokio::spawn(background::save_points(instance.clone())),
         tokio::spawn(reload::on_hangup(instance.clone(), doors.clone())),
         tokio::spawn(supervisor::keep_alive()),
         tokio::spawn(background::evict_clients(instance.clone())),
@@ -202,8 +203,9 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     say_farewell(&instance).await;
     let closed = tokio::task::spawn_blocking(move || {
         pool.stop();
-        if how.save == Some(true) {
-            save_snapshot(&instance);
+        let has_points = || !instance.config.load().save.0.is_empty();
+        if how.save.unwrap_or_else(has_points) {
+            commands::save_before_stopping(&instance);
         }
         syncer.stop();
         let closed = store.close();
@@ -232,21 +234,6 @@ fn users_and_names(settings: &Settings) -> Result<(Acl, Names), String> {
     }
     let names = Names::new(&settings.rename_command.0).map_err(|why| format!("rename-command: {why}"))?;
     Ok((acl, names))
-}
-
-/// SHUTDOWN SAVE. What is served is on disk anyway, so a failure keeps nobody from stopping.
-fn save_snapshot(instance: &Instance) {
-    let file = commands::snapshot_file(&instance.config.snapshot());
-    if !instance.saver.begin() {
-        tracing::warn!("a snapshot is under way; SHUTDOWN SAVE makes no other");
-        return;
-    }
-    let frozen = Frozen::now(&instance.store);
-    let sequence = instance.store.changes();
-    match instance.saver.finish(frozen, sequence, &file) {
-        Ok(()) => tracing::info!(file = %file.path.display(), "the snapshot is on disk"),
-        Err(error) => tracing::error!(%error, file = %file.path.display(), "the snapshot failed"),
-    }
 }
 
 fn pool_threads(settings: &Settings) -> usize {

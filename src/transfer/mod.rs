@@ -6,10 +6,14 @@
 //!   batches; a key appears when it is complete.
 //! - `streams.rs`: both for streams.
 //! - `filter.rs`: which keys are meant. `script.rs`: pieces as commands that make them.
-//! - `save.rs`: SAVE and BGSAVE. `salvage.rs`: a damaged value made again from what of it is left.
+//! - `save.rs`: SAVE and BGSAVE. `checkpoint.rs`: whole databases beside the served one, by hard links.
+//! - `backup/`: backups of whole databases, kept in a folder, each file once.
+//! - `salvage.rs`: a damaged value made again from what of it is left.
 //!
 //! Memory is bounded by a batch, whatever the sizes of values. Formats are `encoding/`'s.
 
+pub mod backup;
+mod checkpoint;
 mod export;
 mod filter;
 mod import;
@@ -31,7 +35,7 @@ pub use filter::Filter;
 pub use import::{Builder, Limits};
 pub use load::{Conflict, Loaded, Loader};
 pub use salvage::{Salvaged, rebuild};
-pub use save::{Copy, Parts, SaveFigures, SaveFile, Saver};
+pub use save::{Copy, Parts, SaveFigures, SaveFile, Saver, Snapshot};
 pub use script::ScriptWriter;
 pub use walk::Frozen;
 

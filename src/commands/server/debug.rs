@@ -20,6 +20,8 @@ const LONGEST_SLEEP: f64 = 3600.0;
 #[expect(clippy::approx_constant, reason = "not meant to be pi")]
 const SAMPLE_DOUBLE: f64 = 3.141;
 
+const RELOAD_OPTIONS: &str = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
+
 pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let name = args.next()?.to_ascii_uppercase();
     match name.as_slice() {
@@ -47,11 +49,15 @@ pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.next()?));
             Ok(Outcome::ok())
         }
-        // What is on disk is what is served: nothing to reload.
-        b"RELOAD" | b"LOADAOF" => {
-            context.instance.store.engine().sync()?;
-            Ok(Outcome::ok())
+        b"RELOAD" => {
+            while let Some(option) = args.next_if_any() {
+                if ![&b"MERGE"[..], b"NOFLUSH", b"NOSAVE"].iter().any(|known| known.eq_ignore_ascii_case(option)) {
+                    return Err(Error::client(RELOAD_OPTIONS));
+                }
+            }
+            reload(context)
         }
+        b"LOADAOF" => reload(context),
         // Another server's internals: accepted, without an effect.
         b"JMAP"
         | b"CHANGE-REPL-ID"
@@ -67,6 +73,14 @@ pub(super) fn debug(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Ou
             String::from_utf8_lossy(&name)
         ))),
     }
+}
+
+/// Has everything that was written go to its files, and forgets what of it is in the record cache: what is
+/// served next was read from there.
+fn reload(context: &mut Context<'_>) -> Result<Outcome> {
+    context.instance.store.engine().flush()?;
+    context.instance.store.cache().clear();
+    Ok(Outcome::ok())
 }
 
 /// Runs on the I/O pool, where waiting holds up nobody else.

@@ -17,7 +17,7 @@ mod process;
 mod save;
 mod slowlog;
 
-pub use save::snapshot_file;
+pub use save::{save_before_stopping, save_if_due, snapshot_file};
 
 use super::command::{Category, Command, Group, flags};
 use super::grammar::{integer, one_of, text, token};
@@ -35,7 +35,7 @@ pub static COMMANDS: &[Command] =
         },
         Command {
             name: "BGSAVE",
-            summary: "Writes all databases to the RDB file in the background.",
+            summary: "Makes a snapshot of all databases in the background.",
             since: "1.0.0",
             complexity: "O(1)",
             flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | EXCLUSIVE | LONG | SETTLED),
@@ -45,7 +45,7 @@ pub static COMMANDS: &[Command] =
         },
         Command {
             name: "LASTSAVE",
-            summary: "Tells when the last RDB file was completed, in Unix seconds.",
+            summary: "Tells when the last snapshot was completed, in Unix seconds.",
             since: "1.0.0",
             complexity: "O(1)",
             flags: flags!(LOADING | STALE | FAST),
@@ -66,7 +66,7 @@ pub static COMMANDS: &[Command] =
         },
         Command {
             name: "SAVE",
-            summary: "Writes all databases to the RDB file and waits for it.",
+            summary: "Makes a snapshot of all databases and waits for it.",
             since: "1.0.0",
             complexity: "O(N)",
             flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI | EXCLUSIVE | LONG | SETTLED),
