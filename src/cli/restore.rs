@@ -18,7 +18,7 @@ use crate::base::{Error, quoting};
 use crate::config;
 use crate::encoding::dump::{self, DumpReader};
 use crate::encoding::rdb;
-use crate::server::Replay;
+use crate::server::{LibraryLoad, Replay};
 use crate::transfer::{Conflict, Limits, Loaded, Loader, Piece, TransferError};
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -163,14 +163,14 @@ impl Restore<'_> {
     fn libraries(&mut self, all: &[Bytes]) -> Result<(), Error> {
         let conflict = self.arguments.conflict();
         for code in all {
-            let refusal = match conflict {
-                Conflict::Replace => self.replay.command(&[b"FUNCTION", b"LOAD", b"REPLACE", code])?,
-                Conflict::Refuse | Conflict::Skip => self.replay.command(&[b"FUNCTION", b"LOAD", code])?,
-            };
-            match refusal {
-                None => self.loaded.libraries += 1,
-                Some(why) if conflict == Conflict::Skip && why.ends_with("already exists") => self.loaded.skipped += 1,
-                Some(why) => return Err(Error::client(why)),
+            match self.replay.load_library(code, conflict == Conflict::Replace)? {
+                LibraryLoad::Loaded => self.loaded.libraries += 1,
+                LibraryLoad::AlreadyThere if conflict == Conflict::Skip => self.loaded.skipped += 1,
+                LibraryLoad::AlreadyThere => {
+                    return Err(Error::client(
+                        "ERR a function library of the file already exists; see --skip and --replace",
+                    ));
+                }
             }
         }
         Ok(())

@@ -28,5 +28,5 @@ mod start;
 mod supervisor;
 mod tls;
 
-pub use replay::{Answers, Replay};
+pub use replay::{Answers, LibraryLoad, Replay};
 pub use start::{StartError, run};

@@ -9,10 +9,11 @@ use bytes::BytesMut;
 use super::control::{Controller, sync_mode};
 use super::start::{self, StartError};
 use crate::base::{Error, Result, clock};
-use crate::commands::{Next, Session};
+use crate::commands::{Instance, Next, Session};
 use crate::config::{AppendFsync, Config, Settings};
 use crate::keyspace::{Locks, Store};
 use crate::resp::{Reply, encode_command, parse_reply};
+use crate::scripting::read_metadata;
 use crate::storage::durability::Syncer;
 use crate::storage::{Engine, Tier};
 
@@ -25,12 +26,21 @@ pub struct Answers {
     pub first_refusal: Option<String>,
 }
 
+/// What became of a function library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LibraryLoad {
+    Loaded,
+    /// There is one of its name, which stayed.
+    AlreadyThere,
+}
+
 /// A database opened for commands, and the one client that gives them.
 pub struct Replay {
     engine: Arc<dyn Engine>,
     store: Arc<Store>,
     syncer: Arc<Syncer<dyn Engine>>,
     settings: Arc<Settings>,
+    instance: Arc<Instance>,
     session: Session,
     input: BytesMut,
     output: BytesMut,
@@ -50,9 +60,9 @@ impl Replay {
         let controller = Arc::new(Controller::new(syncer.clone(), engine.clone(), 0));
         let instance = start::assemble(config, store.clone(), syncer.clone(), controller)?;
         let client = instance.observe.clients.enter(String::new(), String::new(), true, -1, clock::now_ms());
-        let session = Session::new(instance, client);
+        let session = Session::new(instance.clone(), client);
         let (input, output) = (BytesMut::new(), BytesMut::new());
-        Ok(Self { engine, store, syncer, settings, session, input, output, answers: Answers::default() })
+        Ok(Self { engine, store, syncer, settings, instance, session, input, output, answers: Answers::default() })
     }
 
     /// The store that the commands work on.
@@ -99,15 +109,25 @@ impl Replay {
         }
     }
 
-    /// Runs one command, which does not count among the answers; tells why it was refused, if it was.
+    /// Loads a function library by the command for it, which runs its code; that does not count among the
+    /// answers. One of the same name stays unless the new one `replaces` it.
     ///
     /// # Errors
-    /// As [`Replay::feed`].
-    pub fn command(&mut self, words: &[&[u8]]) -> Result<Option<String>> {
+    /// Why the library was refused.
+    pub fn load_library(&mut self, code: &[u8], replaces: bool) -> Result<LibraryLoad> {
+        if !replaces
+            && let Ok(metadata) = read_metadata(code)
+            && self.instance.scripts.libraries().get(&metadata.name).is_some()
+        {
+            return Ok(LibraryLoad::AlreadyThere);
+        }
+        let words: &[&[u8]] =
+            if replaces { &[b"FUNCTION", b"LOAD", b"REPLACE", code] } else { &[b"FUNCTION", b"LOAD", code] };
         let counted = std::mem::take(&mut self.answers);
         let ran = self.feed(&encode_command(words));
         let answers = std::mem::replace(&mut self.answers, counted);
-        ran.map(|()| answers.first_refusal)
+        ran?;
+        answers.first_refusal.map_or(Ok(LibraryLoad::Loaded), |why| Err(Error::client(why)))
     }
 
     /// Bytes that wait for the rest of their command.
@@ -136,8 +156,8 @@ impl Replay {
     /// # Errors
     /// When the last writes could not be made safe.
     pub fn close(self) -> Result<Answers> {
-        let Self { engine, store, syncer, session, answers, .. } = self;
-        drop(session);
+        let Self { engine, store, syncer, instance, session, answers, .. } = self;
+        drop((session, instance));
         while store.reclaim_step()? {}
         syncer.stop();
         store.close()?;
