@@ -43,6 +43,22 @@ pub fn monotonic_us() -> u64 {
     FROZEN_US.get().unwrap_or_else(|| micros(START.elapsed()))
 }
 
+/// A time of the wall clock for people: `2026-11-27 09:46:14 UTC`.
+pub fn utc_text(epoch_ms: u64) -> String {
+    let (days, second) = (epoch_ms / 1000 / 86_400, epoch_ms / 1000 % 86_400);
+    // Years begin in March here, so that the odd day is the last one; 400 of them have 146,097 days.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = 400 * era + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 /// Holds this thread's clock at `now_ms` until the guard is dropped. For tests.
 pub fn freeze(now_ms: u64) -> Frozen {
     let before = FROZEN_US.replace(Some(now_ms.saturating_mul(1_000)));
@@ -78,6 +94,21 @@ mod tests {
         let year_2025_ms = 1_735_689_600_000;
         assert!(now_ms() > year_2025_ms);
         assert!(now_us() / 1_000 >= year_2025_ms);
+    }
+
+    #[test]
+    fn times_are_told_as_by_date() {
+        for (epoch_s, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_709_251_200, "2024-03-01 00:00:00 UTC"),
+            (1_795_772_774, "2026-11-27 09:46:14 UTC"),
+            (4_107_542_399, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(utc_text(epoch_s * 1000), text);
+        }
     }
 
     #[test]

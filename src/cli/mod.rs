@@ -6,16 +6,22 @@
 //! - `dump.rs`, `restore.rs`: a database out to a file and in again. `offline.rs`: what they
 //!   share: opening a directory, filters, progress.
 //! - `check.rs`, `repair.rs`: whether a database is whole, and what of it can be saved.
+//! - `backup.rs`, `restore_backup.rs`: backups in a folder of their own, and back again.
+//! - `stats/`, `compact.rs`: what lies in a database, and less space for the same.
 //! - `log.rs`: where log lines go.
 
+mod backup;
 mod check;
+mod compact;
 mod config;
 mod dump;
 mod log;
 mod offline;
 mod repair;
 mod restore;
+mod restore_backup;
 mod server;
+mod stats;
 
 use std::process::ExitCode;
 
@@ -42,6 +48,10 @@ enum Command {
     Restore(restore::Arguments),
     Check(check::Arguments),
     Repair(repair::Arguments),
+    Backup(backup::Arguments),
+    RestoreBackup(restore_backup::Arguments),
+    Stats(stats::Arguments),
+    Compact(compact::Arguments),
 }
 
 /// Parses the command line and runs what it says.
@@ -53,5 +63,9 @@ pub fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::RestoreBackup(arguments) => restore_backup::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
+        Command::Compact(arguments) => compact::run(&arguments),
     }
 }

@@ -83,9 +83,11 @@ impl Opened {
     /// # Errors
     /// When it holds none, or a server has it open.
     pub fn existing(directory: &Path, recovery: Recovery) -> Result<Self> {
+        // The link to a checkpoint may turn to another meanwhile.
+        let directory = std::fs::canonicalize(directory).map_err(with_path(directory))?;
         let budget = Budget::split(BUDGET_BYTES, Shares::default());
         let options = OpenOptions { create_if_missing: false, recovery, ..OpenOptions::new(budget.engine) };
-        let engine: Arc<dyn Engine> = storage::open(directory, &options)?;
+        let engine: Arc<dyn Engine> = storage::open(&directory, &options)?;
         let databases = Databases::stored(engine.as_ref())?;
         let options = StoreOptions { databases, record_cache_bytes: budget.record_cache_bytes };
         let store = Store::open(engine.clone(), &options)?;
@@ -107,6 +109,15 @@ impl Opened {
         store.close()?;
         engine.close()
     }
+}
+
+/// The engine alone, for what does not look into it.
+///
+/// # Errors
+/// As [`Opened::existing`].
+pub(super) fn bare_engine(directory: &Path) -> Result<Arc<dyn Engine>> {
+    let budget = Budget::split(BUDGET_BYTES, Shares::default());
+    storage::open(directory, &OpenOptions { create_if_missing: false, ..OpenOptions::new(budget.engine) })
 }
 
 /// Says what went wrong.
@@ -165,13 +176,18 @@ impl Progress {
         Self { bar, what, unit, total, done: 0, steps: 0, started: now, last_line: now }
     }
 
-    /// So much is done by now.
+    /// So much is done by now. Cheap enough for each of many small steps.
     pub fn reached(&mut self, done: u64) {
         self.done = done;
         self.steps += 1;
-        if !self.steps.is_multiple_of(STEPS) {
-            return;
+        if self.steps.is_multiple_of(STEPS) {
+            self.show(done);
         }
+    }
+
+    /// The same for large steps.
+    pub fn show(&mut self, done: u64) {
+        self.done = done;
         match &self.bar {
             Some(bar) => bar.set_position(done),
             None if self.last_line.elapsed() >= LINE_INTERVAL => {

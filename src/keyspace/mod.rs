@@ -7,7 +7,7 @@
 //!   `parts.rs`: its side that reads and writes parts of large objects. `draft.rs`: one that may last.
 //! - `edit.rs`: [`Kind`] and the one read-modify-write frame of every type.
 //! - `walk.rs`: SCAN, KEYS, DBSIZE, RANDOMKEY. `expiry.rs`: deadlines. `reclaim.rs`: space.
-//! - `check.rs`: whether everything that is stored belongs together.
+//! - `survey.rs`: what each key takes. `check.rs`: whether everything that is stored belongs together.
 //! - `events.rs`: what a commit did, for whoever listens.
 //!
 //! Knows neither RESP nor what a hash is; of storage it knows only the `Engine` trait.
@@ -24,6 +24,7 @@ mod locks;
 mod parts;
 mod reclaim;
 mod store;
+mod survey;
 mod tx;
 mod walk;
 
@@ -37,6 +38,7 @@ pub use key::Key;
 pub use locks::{LockSet, Locks, Stripe, Stripes, Wanted, sorted};
 pub use parts::{Direction, Scan};
 pub use store::{DatabaseFigures, Store, StoreOptions};
+pub use survey::Surveyed;
 pub use tx::{Presence, Savepoint, Tx, Use};
 pub use walk::{KeyPage, Walk};
 
