@@ -132,7 +132,7 @@ impl Saver {
 /// What is made, and of what.
 pub enum Snapshot {
     /// An RDB file of a frozen state.
-    Rdb { frozen: Frozen, file: SaveFile },
+    Rdb { frozen: Box<Frozen>, file: SaveFile },
     /// The whole database as it is when that is made, with a link of this name to it.
     Checkpoint { engine: Arc<dyn Engine>, link: PathBuf },
 }
@@ -148,7 +148,7 @@ impl Snapshot {
 
     fn make(self, keys_written: &AtomicU64) -> Result<(), TransferError> {
         match self {
-            Self::Rdb { frozen, file } => write_file(frozen, &file, keys_written),
+            Self::Rdb { frozen, file } => write_file(*frozen, &file, keys_written),
             Self::Checkpoint { engine, link } => Ok(checkpoint::make(engine.as_ref(), &link)?),
         }
     }

@@ -146,8 +146,8 @@ impl Deadlines {
         const DAY_MS: u64 = 24 * HOUR_MS;
         self.keys += 1;
         let group = match left_ms {
-            0..=HOUR_MS => &mut self.within_hour,
-            ..=DAY_MS => &mut self.within_day,
+            left_ms if left_ms <= HOUR_MS => &mut self.within_hour,
+            left_ms if left_ms <= DAY_MS => &mut self.within_day,
             left_ms if left_ms <= 7 * DAY_MS => &mut self.within_week,
             left_ms if left_ms <= 30 * DAY_MS => &mut self.within_30_days,
             _ => &mut self.later,

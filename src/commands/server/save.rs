@@ -50,7 +50,7 @@ fn under_locks(context: &Context<'_>) -> Snapshot {
 /// What these settings want, of a state that is frozen where that takes one.
 fn snapshot(instance: &Instance, settings: &Settings, freeze: impl FnOnce() -> Frozen) -> Snapshot {
     match settings.save_format {
-        SaveFormat::Rdb => Snapshot::Rdb { frozen: freeze(), file: snapshot_file(settings) },
+        SaveFormat::Rdb => Snapshot::Rdb { frozen: Box::new(freeze()), file: snapshot_file(settings) },
         SaveFormat::Checkpoint => Snapshot::Checkpoint {
             engine: instance.store.engine().clone(),
             link: settings.dir.path().join(&settings.checkpoint_dirname),
