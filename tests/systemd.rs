@@ -1,11 +1,12 @@
 //! The server under systemd, played by the test: what the server tells of itself, sockets that
-//! are handed over, and SIGHUP, which reads the configuration again.
+//! are handed over, and SIGHUP, which reads the configuration and the users again.
 
 mod support;
 
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,23 +30,13 @@ impl Unit {
         let notices = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
         notices.set_read_timeout(Some(LIMIT)).expect("a time limit");
         write(folder.path(), configuration);
-        let mut shell = Command::new("sh");
-        let descriptors = u32::from(handed.is_some());
-        // The process id must be that of the server, which takes the shell's place.
-        let script = format!(
-            "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS={descriptors}; exec {} server {}",
-            env!("CARGO_BIN_EXE_ferrock"),
-            folder.path().join("redis.conf").display(),
-        );
-        shell.args(["-c", &script]).env("NOTIFY_SOCKET", folder.path().join("notify")).env("WATCHDOG_USEC", "200000");
-        match handed {
-            Some(listener) => shell.stdin(Stdio::from(OwnedFd::from(listener))),
-            None => shell.stdin(Stdio::null()),
-        };
-        let log = std::fs::File::create(folder.path().join("log")).expect("a log file");
-        shell.stdout(log.try_clone().expect("a log file")).stderr(log);
-        let process = shell.spawn().expect("sh runs");
+        let process = spawn(folder.path(), handed);
         Self { folder, notices, process }
+    }
+
+    /// Starts the server again that has ended.
+    fn start_again(&mut self) {
+        self.process = spawn(self.folder.path(), None);
     }
 
     /// Waits for a notice; others before it are skipped.
@@ -69,6 +60,28 @@ impl Unit {
         let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().expect("kill runs");
         assert!(sent.success());
     }
+}
+
+/// A server on the configuration in this folder, with a socket on descriptor 3 if there is one.
+fn spawn(folder: &Path, handed: Option<TcpListener>) -> Child {
+    let mut shell = Command::new("sh");
+    let descriptors = u32::from(handed.is_some());
+    // The process id must be that of the server, which takes the shell's place.
+    let script = format!(
+        "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS={descriptors}; exec {} server {}",
+        env!("CARGO_BIN_EXE_ferrock"),
+        folder.join("redis.conf").display(),
+    );
+    shell.args(["-c", &script]).env("NOTIFY_SOCKET", folder.join("notify")).env("WATCHDOG_USEC", "200000");
+    match handed {
+        Some(listener) => shell.stdin(Stdio::from(OwnedFd::from(listener))),
+        None => shell.stdin(Stdio::null()),
+    };
+    let log = std::fs::File::create(folder.join("log")).expect("a log file");
+    let stream = log.metadata().expect("metadata of the log file");
+    shell.env("JOURNAL_STREAM", format!("{}:{}", stream.dev(), stream.ino()));
+    shell.stdout(log.try_clone().expect("a log file")).stderr(log);
+    shell.spawn().expect("sh runs")
 }
 
 impl Drop for Unit {
@@ -98,6 +111,7 @@ fn systemd_is_told_of_start_life_reload_and_stop() {
     let (listener, port) = free_listener();
     drop(listener);
     let mut unit = Unit::start(&format!("port {port}\nmaxclients 100"), None);
+    unit.expect(&format!("STATUS=opening the database in {}/data", unit.folder.path().display()));
     unit.expect("READY=1");
     unit.expect("WATCHDOG=1");
     let mut client = connect(port);
@@ -123,7 +137,10 @@ fn systemd_is_told_of_start_life_reload_and_stop() {
     unit.signal("-HUP");
     unit.expect("RELOADING=1");
     unit.expect("READY=1");
-    assert!(unit.log().contains("unknown parameter 'nonsense'"), "{}", unit.log());
+    // The journal knows the time; it is told priorities.
+    let wrong = unit.log().lines().find(|line| line.contains("unknown parameter 'nonsense'")).map(str::to_owned);
+    assert!(wrong.as_ref().is_some_and(|line| line.starts_with("<3>the configuration stays")), "{}", unit.log());
+    assert!(unit.log().contains("<6>ready to accept connections"), "{}", unit.log());
     assert_eq!(value(&mut client, "maxclients"), Some(Reply::bulk("200")));
 
     unit.signal("-TERM");
@@ -138,4 +155,50 @@ fn a_socket_of_systemd_is_served() {
     let unit = Unit::start("port 1", Some(listener));
     unit.expect("READY=1");
     assert_eq!(connect(port).must(&["PING"]), Reply::Simple("PONG".into()));
+}
+
+#[test]
+fn sighup_reads_the_users_again() {
+    let (listener, port) = free_listener();
+    drop(listener);
+    let mut unit = Unit::start(&format!("port {port}\naclfile users.acl"), None);
+    let users = unit.folder.path().join("data/users.acl");
+    // Without its file of users it does not start, and says what to do.
+    assert_eq!(unit.process.wait().expect("it ends").code(), Some(1));
+    assert!(unit.log().contains("ferrock: mend the lines named above"), "{}", unit.log());
+
+    let folder = users.parent().expect("a folder");
+    std::fs::create_dir_all(folder).expect("the folder is writable");
+    let everything = "on nopass ~* &* +@all";
+    std::fs::write(&users, format!("user default {everything}\nuser ann {everything}\nuser bob {everything}\n"))
+        .expect("written");
+    unit.start_again();
+    unit.expect("READY=1");
+    let enter = |name: &str| {
+        let mut client = connect(port);
+        client.must(&["AUTH", name, "x"]);
+        client
+    };
+    let (mut ann, mut bob) = (enter("ann"), enter("bob"));
+
+    let reloaded = format!(
+        "user default {everything}\nuser ann {everything}\nuser bob on nopass ~* &* -@all +ping\nuser eve {everything}\n"
+    );
+    std::fs::write(&users, reloaded).expect("written");
+    unit.signal("-HUP");
+    unit.expect("RELOADING=1");
+    unit.expect("READY=1");
+    // Whose rules are as they were stays; the others come in anew.
+    assert_eq!(ann.must(&["ACL", "WHOAMI"]), Reply::bulk("ann"));
+    assert!(bob.call(&["PING"]).is_err());
+    assert_eq!(enter("bob").must(&["PING"]), Reply::Simple("PONG".into()));
+    assert!(matches!(enter("bob").call(&["GET", "k"]), Ok(Reply::Error(_))));
+    assert_eq!(enter("eve").must(&["ACL", "WHOAMI"]), Reply::bulk("eve"));
+
+    std::fs::write(&users, "user default on nopass ~* &* +@all\nuser ann wrong\n").expect("written");
+    unit.signal("-HUP");
+    unit.expect("RELOADING=1");
+    unit.expect("READY=1");
+    assert_eq!(ann.must(&["ACL", "WHOAMI"]), Reply::bulk("ann"));
+    assert!(unit.log().contains("users stay as they were"), "{}", unit.log());
 }

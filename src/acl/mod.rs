@@ -179,6 +179,33 @@ impl Acl {
         all_channels: bool,
         default_password: &str,
     ) -> Result<Vec<Arc<User>>, String> {
+        self.take_file(path, shown, all_channels, default_password, |_, _| false)
+    }
+
+    /// As [`Acl::load`], but users whose rules stand in the file as they are now stay who they
+    /// are, and with them their connections.
+    ///
+    /// # Errors
+    /// What is wrong with the file; nothing has changed then.
+    pub fn reload(
+        &self,
+        path: &Path,
+        shown: &str,
+        all_channels: bool,
+        default_password: &str,
+    ) -> Result<Vec<Arc<User>>, String> {
+        self.take_file(path, shown, all_channels, default_password, |old, new| old.describe() == new.describe())
+    }
+
+    /// `stays` says whether a user of these rules, old and new, remains the same.
+    fn take_file(
+        &self,
+        path: &Path,
+        shown: &str,
+        all_channels: bool,
+        default_password: &str,
+        stays: impl Fn(&Rules, &Rules) -> bool,
+    ) -> Result<Vec<Arc<User>>, String> {
         let text = file::read(path);
         let text = text.map_err(|error| {
             format!("Error loading ACLs, opening file '{shown}': {why}", why = file::reason(&error))
@@ -192,7 +219,8 @@ impl Acl {
                 self.default.set_rules(rules);
                 self.default.clone()
             } else {
-                Arc::new(User::new(name.clone(), rules))
+                let same = old.get(&name).filter(|user| stays(&user.rules(), &rules)).cloned();
+                same.unwrap_or_else(|| Arc::new(User::new(name.clone(), rules)))
             };
             users.insert(name, user);
         }
@@ -200,11 +228,12 @@ impl Acl {
             self.default.set_rules(Rules::all(self.catalogue));
             users.insert(self.default.name().clone(), self.default.clone());
         }
+        let is_still_there = |user: &Arc<User>| users.get(user.name()).is_some_and(|now| Arc::ptr_eq(now, user));
+        let gone: Vec<Arc<User>> = old.into_values().filter(|user| !is_still_there(user)).collect();
         drop(users);
         if !had_default && !default_password.is_empty() {
             self.set_default_password(default_password);
         }
-        let gone: Vec<Arc<User>> = old.into_values().filter(|user| !Arc::ptr_eq(user, &self.default)).collect();
         gone.iter().for_each(|user| user.delete(self.catalogue));
         Ok(gone)
     }
@@ -303,5 +332,26 @@ mod tests {
         assert!(acl.log_in(b"default", b"secret").is_some() && !acl.default_user().is_open());
         let missing = acl.load(&folder.path().join("no"), "no", false, "").err().unwrap();
         assert_eq!(missing, "Error loading ACLs, opening file 'no': No such file or directory");
+    }
+
+    #[test]
+    fn who_stands_in_the_file_unchanged_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.acl");
+        let acl = Acl::new(small());
+        acl.set_default_password("secret");
+        let [a, b, c] = ["a", "b", "c"].map(|name| acl.set(name.as_bytes(), &["on", ">x", "+get"], false).unwrap());
+        std::fs::write(&path, "user a on >x +get\nuser b on >y +get\nuser d on\n").unwrap();
+        let gone = acl.reload(&path, "users.acl", false, "secret").unwrap();
+        let names: Vec<_> = gone.iter().map(|user| user.name().clone()).collect();
+        assert_eq!(names, ["b", "c"]);
+        assert!(!a.is_gone() && b.is_gone() && c.is_gone());
+        assert!(
+            Arc::ptr_eq(&acl.get(b"a").unwrap(), &a) && acl.log_in(b"b", b"y").is_some() && acl.get(b"d").is_some()
+        );
+        assert!(!acl.default_user().is_open() && acl.log_in(b"default", b"secret").is_some());
+        // ACL LOAD makes all of them anew, as in Redis.
+        assert_eq!(acl.load(&path, "users.acl", false, "").unwrap().len(), 3);
+        assert!(a.is_gone());
     }
 }

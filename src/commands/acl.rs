@@ -245,6 +245,22 @@ impl Instance {
         self.config.load().acl_pubsub_default == AclPubsubDefault::Allchannels
     }
 
+    /// Reads the file of users again, if there is one; tells whether. Who stands in it unchanged
+    /// keeps its connections. Files are read, so not on a network thread.
+    ///
+    /// # Errors
+    /// What is wrong with the file; nothing has changed then.
+    pub fn reload_users(&self) -> std::result::Result<bool, String> {
+        let settings = self.config.load();
+        if settings.aclfile.is_empty() {
+            return Ok(false);
+        }
+        let path = settings.dir.path().join(&settings.aclfile);
+        let gone = self.acl.reload(&path, &settings.aclfile, self.opens_channels(), &settings.requirepass)?;
+        self.disconnect(&gone, None);
+        Ok(true)
+    }
+
     /// Closes the connections of users who are no more. `own` is the session that asked for it,
     /// which gets its reply first.
     pub(super) fn disconnect(&self, gone: &[std::sync::Arc<User>], own: Option<&SessionState>) {

@@ -1,5 +1,6 @@
 //! SIGHUP: the configuration is read again, from its file and the command line. What may change
-//! while the server runs changes, all of it or nothing; certificates are read again in any case.
+//! while the server runs changes, all of it or nothing; certificates and the file of users are
+//! read again in any case.
 
 use std::sync::Arc;
 
@@ -42,5 +43,10 @@ fn reload(instance: &Instance, doors: &Doors) {
     }
     if let Err(error) = doors.reload_certificates(&instance.config.load()) {
         tracing::error!(%error, "certificates stay as they were");
+    }
+    match instance.reload_users() {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("users read again"),
+        Err(why) => tracing::error!(%why, "users stay as they were"),
     }
 }

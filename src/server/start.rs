@@ -168,6 +168,7 @@ pub(super) fn assemble(
 
 async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), StartError> {
     let began = std::time::Instant::now();
+    supervisor::opening(settings.dir.path());
     let (engine, store) = open(&settings)?;
     let syncer = Arc::new(Syncer::start(engine.clone(), sync_mode(settings.appendfsync))?);
     let pool = Arc::new(Pool::start(pool_threads(&settings), POOL_PLACES)?);
