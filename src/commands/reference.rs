@@ -28,15 +28,36 @@ const CHAPTERS: [(Group, &str); 16] = [
     (Group::Cluster, "The cluster"),
 ];
 
+/// What is to be known of a command before it is relied on; of the others it is that they work.
+/// `docs/compatibility.md` tells of differences in what works.
+const STATES: &[(&str, &str)] = &[
+    ("bgrewriteaof", "accepted, does nothing: the log is always on"),
+    ("bgsave", "works, for taking data elsewhere: the server never reads the file"),
+    ("save", "works, for taking data elsewhere: the server never reads the file"),
+    ("debug", "in part"),
+    ("lolwut", "works, in its own words"),
+    ("object|refcount", "always 1"),
+    ("psync", "always a full copy"),
+    ("replicaof", "NO ONE only: being a replica is not built"),
+    ("slaveof", "NO ONE only: being a replica is not built"),
+    ("script|debug", "NO only"),
+    ("waitaof", "works, and asks nothing of replicas"),
+];
+
+/// Core commands of Redis that are not there.
+const MISSING: [&str; 2] = ["FAILOVER", "MODULE"];
+
 /// The text of `docs/commands.md`.
 pub fn markdown() -> String {
     let commands = TABLE.commands().count();
     let subcommands = TABLE.entries().len() - commands;
     let mut text = format!(
         "# Commands\n\n\
-         Written by `ferrock commands` from the command table: {commands} commands and {subcommands}\n\
-         subcommands. Square brackets hold what may be left out, `|` stands between choices, and\n\
-         `...` after what may be repeated. *Since* is the Redis version that brought the command.\n"
+         <!-- Made by `ferrock commands docs`; a test holds it equal to the table of commands. -->\n\n\
+         {commands} commands and {subcommands} subcommands. Square brackets hold what may be left out, `|` stands\n\
+         between choices, and `...` after what may be repeated. The line below each begins with its state in\n\
+         Ferrock; *since* is the Redis version that brought it. [compatibility.md](compatibility.md) lists what\n\
+         works otherwise than in Redis on purpose.\n"
     );
     for (group, title) in CHAPTERS {
         let members: Vec<_> = TABLE.entries().iter().filter(|entry| belongs(entry, group)).collect();
@@ -46,6 +67,7 @@ pub fn markdown() -> String {
             members.into_iter().for_each(|entry| text.push_str(&paragraph(entry)));
         }
     }
+    let _ = write!(text, "\n## Not there\n\n{}: not built.\n", MISSING.map(|name| format!("`{name}`")).join(", "));
     text
 }
 
@@ -57,7 +79,8 @@ fn belongs(entry: &Facts, group: Group) -> bool {
 
 fn paragraph(entry: &Facts) -> String {
     let command = entry.command;
-    let mut facts = vec![format!("since {}", command.since)];
+    let state = STATES.iter().find(|(name, _)| **name == *entry.name).map_or("works", |(_, state)| state);
+    let mut facts = vec![state.to_owned(), format!("since {}", command.since)];
     if !command.complexity.is_empty() {
         facts.push(command.complexity.replace('*', "·"));
     }
@@ -72,6 +95,26 @@ fn paragraph(entry: &Facts) -> String {
 mod tests {
     use super::super::derive::group_name;
     use super::*;
+
+    #[test]
+    fn the_file_in_the_tree_is_up_to_date() {
+        let hint = "run `ferrock commands docs > docs/commands.md`";
+        assert!(include_str!("../../docs/commands.md") == markdown(), "docs/commands.md: {hint}");
+    }
+
+    #[test]
+    fn states_are_those_of_commands() {
+        for (name, _) in STATES {
+            assert!(TABLE.get(name.as_bytes()).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let missing = include_str!("../../tests/fixtures/missing-commands.txt").lines();
+        let commands: Vec<String> = missing.filter(|name| !name.contains('|')).map(str::to_uppercase).collect();
+        assert_eq!(commands, MISSING);
+    }
 
     #[test]
     fn every_command_has_its_chapter() {

@@ -18,6 +18,7 @@ pub fn usage(entry: &Facts) -> String {
 fn argument(arg: &Arg) -> String {
     let body = body(arg);
     let once = match (arg.token, arg.shape) {
+        (Some(""), Shape::Token) => "\"\"".to_owned(),
         (Some(word), Shape::Token) => word.to_owned(),
         (Some(word), _) => format!("{word} {body}"),
         (None, _) => body.clone(),
