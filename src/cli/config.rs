@@ -1,11 +1,12 @@
 //! `ferrock config check | docs`: reads a configuration as the server would and says
 //! what is wrong with it; prints the documents that are made of the table.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::advice;
+use super::print::print;
 use crate::config::{self, ConfigError};
 
 /// Check a configuration, or print its documentation
@@ -29,6 +30,9 @@ enum Action {
         words: Vec<String>,
     },
     /// Print every parameter with its default and what it does
+    #[command(
+        after_help = "Examples:\n  ferrock config docs | less\n  ferrock config docs --format toml > config.toml"
+    )]
     Docs {
         /// As a chapter of the manual, or as a `config.toml` with every default.
         #[arg(long, value_enum, default_value_t = DocsFormat::Markdown)]
@@ -46,8 +50,8 @@ enum DocsFormat {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match &arguments.action {
         Action::Check { words } => check(words),
-        Action::Docs { format: DocsFormat::Markdown } => print(&config::docs::markdown()),
-        Action::Docs { format: DocsFormat::Toml } => print(&config::docs::toml()),
+        Action::Docs { format: DocsFormat::Markdown } => print(config::docs::markdown().as_bytes()),
+        Action::Docs { format: DocsFormat::Toml } => print(config::docs::toml().as_bytes()),
     }
 }
 
@@ -55,22 +59,11 @@ fn check(words: &[String]) -> ExitCode {
     match config::load_arguments(words) {
         Ok(loaded) => {
             let notes = loaded.notes.iter().map(|note| format!("note: {note}\n"));
-            print(&format!("{}The configuration is right.\n", notes.collect::<String>()))
+            print(format!("{}The configuration is right.\n", notes.collect::<String>()).as_bytes())
         }
         Err(error) => {
-            eprintln!("ferrock: {error}");
+            advice::complain(&error, advice::of_configuration(&error));
             ExitCode::from(ConfigError::EXIT_CODE)
         }
-    }
-}
-
-/// Writes to standard output; a reader that has seen enough is no failure.
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("ferrock: {error}");
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
     }
 }

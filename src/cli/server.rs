@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{EXIT_FAILURE, EXIT_USAGE, log};
+use super::{EXIT_FAILURE, EXIT_USAGE, advice, log};
 use crate::{config, server};
 
-/// Run the server in the foreground.
+/// Run the server in the foreground
 #[derive(Debug, Args)]
 #[command(
     override_usage = "ferrock server [config.toml | redis.conf] [--<parameter> <value>]…",
-    after_help = "Examples:\n  ferrock server config.toml\n  ferrock server --port 6380 --dir /tmp/x --maxmemory 256mb --appendfsync always"
+    after_help = "Examples:\n  ferrock server config.toml\n  ferrock server --port 6380 --dir /tmp/x --maxmemory 256mb --appendfsync always\n\n\
+                  SIGHUP has it read its configuration, certificates and users again; SIGTERM stops it."
 )]
 pub(super) struct Arguments {
     /// A configuration file, then any parameter by its name.
@@ -24,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let loaded = match config::load_arguments(&arguments.words) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("ferrock: {error}");
+            advice::complain(&error, advice::of_configuration(&error));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            eprintln!("ferrock: {error}");
+            advice::complain(&error, advice::of_start(&error));
             ExitCode::from(EXIT_FAILURE)
         }
     }
