@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sessions of real client libraries against one server: redis-py and ioredis
-# (installed into the user's cache folder), workloads of the job frameworks rq and
-# BullMQ, then redis-benchmark. redis-rs has its session in tests/clients/main.rs.
+# Sessions of real client libraries against one server: redis-py, ioredis
+# and node-redis (installed into the user's cache folder), workloads of the job frameworks
+# rq and BullMQ, redis-cli in its modes, then redis-benchmark. redis-rs has its session in tests/clients/main.rs.
 #
 #   tests/clients/run.sh                       the release build
 #   SERVER=redis-server tests/clients/run.sh   the reference, to prove the sessions
@@ -61,6 +61,7 @@ session node "$NODE_FOLDER/session.mjs" "$PORT"
 session "$PYTHON" tests/clients/jobs.py "$PORT"
 cp tests/clients/jobs.mjs "$NODE_FOLDER/jobs.mjs"
 session node "$NODE_FOLDER/jobs.mjs" "$PORT"
+session tests/clients/redis-cli.sh "$PORT"
 session benchmark
 session benchmark -P 16
 echo "clients: $passed passed, 0 failed"
