@@ -78,9 +78,9 @@ fn shells_complete_subcommands() {
     }
     // As bash does it: the function is called with the words typed so far.
     let script = format!(
-        "{}\nCOMP_WORDS=(ferrock rest); COMP_CWORD=1; _ferrock ferrock rest ferrock; echo \"${{COMPREPLY[@]}}\"",
+        "{}\nCOMP_WORDS=(ferrock repa); COMP_CWORD=1; _ferrock ferrock repa ferrock; echo \"${{COMPREPLY[@]}}\"",
         printed(&["completions", "bash"])
     );
     let run = Command::new("bash").args(["-c", &script]).stdin(Stdio::null()).output().expect("bash runs");
-    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "restore", "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "repair", "{}", String::from_utf8_lossy(&run.stderr));
 }

@@ -32,15 +32,14 @@ const CHAPTERS: [(Group, &str); 16] = [
 /// `docs/compatibility.md` tells of differences in what works.
 const STATES: &[(&str, &str)] = &[
     ("bgrewriteaof", "accepted, does nothing: the log is always on"),
-    ("bgsave", "works, for taking data elsewhere: the server never reads the file"),
-    ("save", "works, for taking data elsewhere: the server never reads the file"),
+    ("bgsave", "works, for taking data elsewhere: the server never reads what it wrote"),
+    ("save", "works, for taking data elsewhere: the server never reads what it wrote"),
     ("debug", "in part"),
     ("lolwut", "works, in its own words"),
     ("object|refcount", "always 1"),
     ("psync", "always a full copy"),
     ("replicaof", "NO ONE only: being a replica is not built"),
     ("slaveof", "NO ONE only: being a replica is not built"),
-    ("script|debug", "NO only"),
     ("waitaof", "works, and asks nothing of replicas"),
 ];
 
