@@ -10,7 +10,8 @@
 //!   `monitor.rs`: MONITOR. `secrets.rs`: what nobody is shown.
 //! - `transactions.rs`, `watch.rs`: MULTI and WATCH. `inside.rs`: a command inside EXEC or a script.
 //! - `blocking.rs`, `waiters.rs`: waiting for keys. `replication.rs`: SYNC and what replicas say.
-//! - `instance.rs`: what all sessions share, and what commands ask of the server.
+//! - `instance.rs`: what all sessions share, and what commands ask of the server. `report.rs`: what the
+//!   server knows about itself, for INFO, metrics and the console.
 //! - the families.
 
 mod acl;
@@ -41,6 +42,7 @@ pub mod permission;
 mod pubsub;
 pub mod reference;
 mod replication;
+pub mod report;
 pub mod request;
 mod scripting;
 mod secrets;

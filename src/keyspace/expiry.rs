@@ -29,6 +29,15 @@ const ELEMENTS_PER_COMMIT: usize = 512;
 /// Removes up to so many lapsed elements of a value; says whether there are more.
 pub type ExpireElements = fn(&mut Tx, &Key, usize) -> Result<bool>;
 
+/// Deadlines that have come and were not seen to yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// How many there are, as far as they were counted.
+    pub entries: usize,
+    /// When the oldest came, milliseconds since the epoch; `None` without any.
+    pub oldest_ms: Option<u64>,
+}
+
 /// An entry of the index that is due.
 struct Due {
     deadline_ms: u64,
@@ -71,6 +80,28 @@ impl Store {
             self.note_deadline(now_ms);
         }
         Ok(more)
+    }
+
+    /// What is due and still waits, counted up to `most`. Waits.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn overdue(&self, now_ms: u64, most: usize) -> Result<Overdue> {
+        let mut found = Overdue::default();
+        for keyspace in (0..self.database_count()).filter_map(|db| self.keyspace(db)) {
+            let range = KeyRange::prefix(&keyspace.0.to_be_bytes());
+            let mut cursor = self.engine.cursor(Family::Expiry, range, &View::latest(Tier::Disk))?;
+            cursor.seek_to_first()?;
+            while found.entries < most
+                && let Some((_, deadline_ms, _, _)) = cursor.entry().and_then(|(key, _)| split_expiry_key(key))
+                && deadline_ms <= now_ms
+            {
+                found.entries += 1;
+                found.oldest_ms = Some(found.oldest_ms.map_or(deadline_ms, |oldest_ms| oldest_ms.min(deadline_ms)));
+                cursor.next()?;
+            }
+        }
+        Ok(found)
     }
 
     /// Entries that are due, oldest first; notes the first that is not.

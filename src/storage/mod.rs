@@ -197,8 +197,10 @@ pub enum Compaction {
 pub struct EngineFigures {
     /// Bytes of table files that are live.
     pub live_bytes: u64,
-    /// Bytes of all memtables.
+    /// Bytes of all memtables, and of what waits to get there.
     pub memtable_bytes: u64,
+    /// Bytes of what is written and not in a memtable yet.
+    pub dirty_bytes: u64,
     /// Bytes of the write-ahead log.
     pub wal_bytes: u64,
     /// Bytes in use and capacity of the block cache.

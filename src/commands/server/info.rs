@@ -2,20 +2,16 @@
 //! INFO reads this one; and a section of our own on RocksDB.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::acl::Reason;
 use crate::base::{Result, clock};
 use crate::commands::REDIS_VERSION;
 use crate::commands::context::Context;
-use crate::commands::instance::Instance;
 use crate::commands::outcome::Outcome;
-use crate::commands::replication::address_of;
+use crate::commands::report::{CommandReport, Report};
 use crate::commands::request::Args;
-use crate::commands::table::TABLE;
-use crate::config::Settings;
-use crate::observe::{Client, ClientKind, latency, memory};
+use crate::observe::{latency, memory};
 use crate::pubsub::Kind;
 use crate::resp::Reply;
 use crate::storage::Family;
@@ -25,14 +21,7 @@ struct Section {
     name: &'static str,
     title: &'static str,
     by_default: bool,
-    write: fn(&Report<'_>, &mut String),
-}
-
-/// What sections are written from.
-struct Report<'a> {
-    instance: &'a Arc<Instance>,
-    settings: &'a Settings,
-    now_ms: u64,
+    write: fn(&Report, &mut String),
 }
 
 static SECTIONS: &[Section] = &[
@@ -64,7 +53,7 @@ pub(super) fn info(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Out
             word => word == section.name,
         })
     };
-    let report = Report { instance: context.instance, settings: context.settings, now_ms: clock::now_ms() };
+    let report = Report::new(context.instance.clone(), context.settings.clone());
     let mut out = String::new();
     for section in SECTIONS.iter().filter(|section| shows(section)) {
         if !out.is_empty() {
@@ -81,9 +70,9 @@ fn field(out: &mut String, name: &str, value: impl std::fmt::Display) {
     let _ = write!(out, "{name}:{value}\r\n");
 }
 
-fn server(report: &Report<'_>, out: &mut String) {
+fn server(report: &Report, out: &mut String) {
     let process = &report.instance.process;
-    let uptime = report.now_ms.saturating_sub(process.started_ms) / 1000;
+    let uptime = report.uptime_seconds();
     field(out, "redis_version", REDIS_VERSION);
     field(out, "ferrock_version", env!("CARGO_PKG_VERSION"));
     field(out, "redis_git_sha1", "00000000");
@@ -111,47 +100,39 @@ fn server(report: &Report<'_>, out: &mut String) {
     field(out, "io_threads_active", 0);
 }
 
-fn clients(report: &Report<'_>, out: &mut String) {
-    let clients = &report.instance.observe.clients;
-    let all = clients.all();
-    let blocked = all.iter().filter(|client| client.waits()).count();
-    let largest =
-        |bytes: fn(&crate::observe::Client) -> usize| all.iter().map(|client| bytes(client)).max().unwrap_or(0);
-    let subscribers = all.iter().filter(|client| client.kind() == ClientKind::PubSub).count();
-    field(out, "connected_clients", clients.len());
+fn clients(report: &Report, out: &mut String) {
+    let clients = report.clients();
+    field(out, "connected_clients", clients.connected);
     field(out, "cluster_connections", 0);
     field(out, "maxclients", report.settings.maxclients);
-    field(out, "client_recent_max_input_buffer", largest(|client| client.input_bytes.load(Ordering::Relaxed)));
-    field(out, "client_recent_max_output_buffer", largest(Client::waiting_bytes));
-    field(out, "blocked_clients", blocked);
+    field(out, "client_recent_max_input_buffer", clients.largest_input);
+    field(out, "client_recent_max_output_buffer", clients.largest_output);
+    field(out, "blocked_clients", clients.blocked);
     field(out, "tracking_clients", report.instance.tracking.figures().clients);
-    field(out, "pubsub_clients", subscribers);
-    field(out, "clients_in_timeout_table", blocked);
+    field(out, "pubsub_clients", clients.subscribers);
+    field(out, "clients_in_timeout_table", clients.blocked);
 }
 
-fn memory_section(report: &Report<'_>, out: &mut String) {
-    let figures = report.instance.store.engine().figures();
-    let cache = report.instance.store.cache().figures();
-    let used = memory::allocated_bytes();
-    let resident = memory::resident_bytes();
-    let budget = report.instance.control.memory_budget_bytes();
-    let clients: usize = report.instance.observe.clients.all().iter().map(|client| client.memory_bytes()).sum();
-    field(out, "used_memory", used);
-    field(out, "used_memory_human", human(used));
-    field(out, "used_memory_rss", resident);
-    field(out, "used_memory_rss_human", human(resident));
-    field(out, "used_memory_peak", memory::peak_bytes());
-    field(out, "used_memory_peak_human", human(memory::peak_bytes()));
-    field(out, "used_memory_dataset", cache.weight_bytes);
-    field(out, "used_memory_record_cache", cache.weight_bytes);
+fn memory_section(report: &Report, out: &mut String) {
+    let figures = report.engine();
+    let cache = report.record_cache();
+    let memory = report.memory();
+    field(out, "used_memory", memory.allocated);
+    field(out, "used_memory_human", human(memory.allocated));
+    field(out, "used_memory_rss", memory.resident);
+    field(out, "used_memory_rss_human", human(memory.resident));
+    field(out, "used_memory_peak", memory.peak);
+    field(out, "used_memory_peak_human", human(memory.peak));
+    field(out, "used_memory_dataset", memory.record_cache);
+    field(out, "used_memory_record_cache", memory.record_cache);
     field(out, "used_memory_record_cache_capacity", cache.capacity_bytes);
     field(out, "used_memory_block_cache", figures.block_cache_bytes);
     field(out, "used_memory_block_cache_capacity", figures.block_cache_capacity_bytes);
     field(out, "used_memory_memtables", figures.memtable_bytes);
     field(out, "used_memory_table_readers", figures.table_reader_bytes);
-    field(out, "mem_clients_normal", clients);
-    field(out, "total_system_memory", memory::machine_bytes());
-    field(out, "total_system_memory_human", human(memory::machine_bytes()));
+    field(out, "mem_clients_normal", memory.clients);
+    field(out, "total_system_memory", memory.machine);
+    field(out, "total_system_memory_human", human(memory.machine));
     let scripts = &report.instance.scripts;
     let libraries = scripts.libraries();
     field(out, "used_memory_lua", scripts.memory_bytes());
@@ -166,13 +147,13 @@ fn memory_section(report: &Report<'_>, out: &mut String) {
     field(out, "used_memory_scripts", scripts.cache.bytes() + libraries.bytes());
     field(out, "maxmemory", report.settings.maxmemory);
     field(out, "maxmemory_human", human(report.settings.maxmemory));
-    field(out, "maxmemory_budget", budget);
+    field(out, "maxmemory_budget", memory.budget);
     field(out, "maxmemory_policy", report.settings.text("maxmemory-policy").unwrap_or_default());
-    field(out, "mem_fragmentation_ratio", format!("{:.2}", resident as f64 / used.max(1) as f64));
+    field(out, "mem_fragmentation_ratio", format!("{:.2}", memory.resident as f64 / memory.allocated.max(1) as f64));
     field(out, "mem_allocator", "jemalloc-5.3.1");
     field(out, "active_defrag_running", 0);
     field(out, "lazyfreed_objects", report.instance.store.counters.reclaimed_objects.load(Ordering::Relaxed));
-    field(out, "lazyfree_pending_objects", report.instance.store.reclaim_backlog(1000).unwrap_or(0));
+    field(out, "lazyfree_pending_objects", report.reclaim_backlog());
 }
 
 /// Bytes for people, as Redis writes them.
@@ -182,9 +163,10 @@ fn human(bytes: u64) -> String {
     if unit == "B" { format!("{bytes}B") } else { format!("{:.2}{unit}", bytes as f64 / size as f64) }
 }
 
-fn persistence(report: &Report<'_>, out: &mut String) {
-    let sync = report.instance.syncer.figures();
-    let sequence = report.instance.store.engine().latest_sequence();
+fn persistence(report: &Report, out: &mut String) {
+    let log = report.log();
+    let unsynced_bytes = log.unsynced_bytes();
+    let sync = log.sync;
     let save = report.instance.saver.figures();
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, u64::cast_signed);
     let store = &report.instance.store;
@@ -227,20 +209,20 @@ fn persistence(report: &Report<'_>, out: &mut String) {
     field(out, "aof_pending_bio_fsync", 0);
     field(out, "aof_delayed_fsync", 0);
     field(out, "wal_synced_sequence", sync.synced_sequence);
-    field(out, "wal_latest_sequence", sequence);
-    field(out, "wal_unsynced_bytes", sequence.saturating_sub(sync.synced_sequence));
+    field(out, "wal_latest_sequence", log.latest_sequence);
+    field(out, "wal_unsynced_bytes", unsynced_bytes);
     field(out, "wal_syncs", sync.syncs);
     field(out, "wal_last_sync_ms", sync.last_sync_ms);
     field(out, "wal_last_sync_usec", sync.last_sync_us);
     field(out, "wal_last_error", sync.failure.unwrap_or_default());
 }
 
-fn stats(report: &Report<'_>, out: &mut String) {
+fn stats(report: &Report, out: &mut String) {
     let observe = &report.instance.observe;
     let stats = &observe.stats;
     let counters = &report.instance.store.counters;
     let tracking = report.instance.tracking.figures();
-    let cache = report.instance.store.cache().figures();
+    let cache = report.record_cache();
     field(out, "total_connections_received", stats.connections.sum());
     field(out, "total_commands_processed", stats.calls());
     field(out, "instantaneous_ops_per_sec", observe.rates.operations_per_second());
@@ -275,15 +257,14 @@ fn stats(report: &Report<'_>, out: &mut String) {
     field(out, "reclaimed_objects", counters.reclaimed_objects.load(Ordering::Relaxed));
 }
 
-fn replication(report: &Report<'_>, out: &mut String) {
+fn replication(report: &Report, out: &mut String) {
     field(out, "role", "master");
     let feed = &report.instance.feed;
-    let replicas = feed.replicas();
+    let replicas = report.replicas();
     field(out, "connected_slaves", replicas.len());
     for (number, replica) in replicas.iter().enumerate() {
-        let (ip, port) = (address_of(replica), replica.port);
-        let (state, offset) = (replica.state().name(), replica.acknowledged());
-        let lag_s = report.now_ms.saturating_sub(replica.acknowledged_ms()) / 1000;
+        let (ip, port, offset) = (&replica.ip, replica.port, replica.offset);
+        let (state, lag_s) = (replica.state.name(), replica.silent_ms / 1000);
         let text = format!("ip={ip},port={port},state={state},offset={offset},lag={lag_s}");
         field(out, &format!("slave{number}"), text);
     }
@@ -298,7 +279,7 @@ fn replication(report: &Report<'_>, out: &mut String) {
     field(out, "repl_backlog_histlen", 0);
 }
 
-fn cpu(_: &Report<'_>, out: &mut String) {
+fn cpu(_: &Report, out: &mut String) {
     let times = memory::cpu_seconds();
     field(out, "used_cpu_sys", format!("{:.6}", times.system));
     field(out, "used_cpu_user", format!("{:.6}", times.user));
@@ -306,52 +287,40 @@ fn cpu(_: &Report<'_>, out: &mut String) {
     field(out, "used_cpu_user_children", "0.000000");
 }
 
-fn command_stats(report: &Report<'_>, out: &mut String) {
-    for entry in TABLE.entries() {
-        let figures = report.instance.observe.stats.command(entry.index);
-        if figures == crate::observe::CommandFigures::default() {
-            continue;
-        }
+fn command_stats(report: &Report, out: &mut String) {
+    for CommandReport { name, figures, .. } in report.commands() {
         let each = figures.microseconds as f64 / figures.calls.max(1) as f64;
         let _ = write!(
             out,
-            "cmdstat_{}:calls={},usec={},usec_per_call={:.2},rejected_calls={},failed_calls={}\r\n",
-            entry.name, figures.calls, figures.microseconds, each, figures.rejected, figures.failed
+            "cmdstat_{name}:calls={},usec={},usec_per_call={each:.2},rejected_calls={},failed_calls={}\r\n",
+            figures.calls, figures.microseconds, figures.rejected, figures.failed
         );
     }
 }
 
-fn error_stats(report: &Report<'_>, out: &mut String) {
+fn error_stats(report: &Report, out: &mut String) {
     for (code, count) in report.instance.observe.stats.errors() {
         let _ = write!(out, "errorstat_{code}:count={count}\r\n");
     }
 }
 
-fn latency_stats(report: &Report<'_>, out: &mut String) {
-    for entry in TABLE.entries() {
-        let counts = report.instance.observe.stats.histogram(entry.index);
-        if counts.iter().all(|count| *count == 0) {
-            continue;
-        }
+fn latency_stats(report: &Report, out: &mut String) {
+    for (command, counts) in report.histograms() {
         let shares = report.settings.latency_tracking_info_percentiles.0.iter();
         let shown: Vec<String> =
             shares.map(|share| format!("p{share}={}.000", latency::percentile(&counts, *share))).collect();
-        let _ = write!(out, "latency_percentiles_usec_{}:{}\r\n", entry.name, shown.join(","));
+        let _ = write!(out, "latency_percentiles_usec_{}:{}\r\n", command.name, shown.join(","));
     }
 }
 
-fn keyspace(report: &Report<'_>, out: &mut String) {
-    let store = &report.instance.store;
-    for db in 0..store.database_count() {
-        let figures = store.database_figures(db);
-        if figures.keys > 0 {
-            let _ = write!(out, "db{db}:keys={},expires={},avg_ttl=0\r\n", figures.keys, figures.expires);
-        }
+fn keyspace(report: &Report, out: &mut String) {
+    for (db, figures) in report.databases() {
+        let _ = write!(out, "db{db}:keys={},expires={},avg_ttl=0\r\n", figures.keys, figures.expires);
     }
 }
 
-fn rocksdb(report: &Report<'_>, out: &mut String) {
-    let figures = report.instance.store.engine().figures();
+fn rocksdb(report: &Report, out: &mut String) {
+    let figures = report.engine();
     field(out, "rocksdb_live_bytes", figures.live_bytes);
     field(out, "rocksdb_memtable_bytes", figures.memtable_bytes);
     field(out, "rocksdb_block_cache_bytes", figures.block_cache_bytes);

@@ -11,7 +11,6 @@ use crate::encoding::key::OBJECT_ID_BYTES;
 use crate::keyspace::Body;
 use crate::observe::memory;
 use crate::resp::Reply;
-use crate::storage::{Family, KeyRange};
 
 /// The subcommands of MEMORY.
 pub(super) static SUBCOMMANDS: &[Command] = &[
@@ -87,11 +86,7 @@ fn usage(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
     let Some(record) = context.tx.record(&key)? else { return Ok(Outcome::nil()) };
     let mut bytes = key.stored().len() as u64 + record.encode().len() as u64 + RECORD_OVERHEAD_BYTES;
     if let Body::Large { id, .. } = record.body {
-        let range = KeyRange::prefix(&id.0.to_be_bytes());
-        for family in [Family::Data, Family::Scores] {
-            bytes += context.instance.store.engine().approximate_bytes(family, &range)?;
-        }
-        bytes += OBJECT_ID_BYTES as u64;
+        bytes += context.instance.store.object_bytes(id)? + OBJECT_ID_BYTES as u64;
     }
     Ok(Reply::Integer(bytes as i64).into())
 }

@@ -9,7 +9,7 @@ use super::options::Tuning;
 use crate::storage::{EngineFigures, Family};
 
 /// The tickers worth showing, with the names they are shown by.
-const TICKERS: [(&str, Ticker); 24] = [
+const TICKERS: [(&str, Ticker); 25] = [
     ("block_cache_data_hits", Ticker::BlockCacheDataHit),
     ("block_cache_data_misses", Ticker::BlockCacheDataMiss),
     ("block_cache_index_hits", Ticker::BlockCacheIndexHit),
@@ -34,6 +34,7 @@ const TICKERS: [(&str, Ticker); 24] = [
     ("flushed_bytes", Ticker::FlushWriteBytes),
     ("compaction_read_bytes", Ticker::CompactReadBytes),
     ("compaction_written_bytes", Ticker::CompactWriteBytes),
+    ("stall_microseconds", Ticker::StallMicros),
 ];
 
 /// All figures at once.
@@ -42,6 +43,7 @@ pub(super) fn of(database: &Database, tuning: &Tuning) -> EngineFigures {
     EngineFigures {
         live_bytes: sum(database, "rocksdb.live-sst-files-size"),
         wal_bytes: 0,
+        dirty_bytes: 0,
         memtable_bytes: tuning.memtable_bytes(),
         block_cache_bytes: tuning.block_cache_bytes(),
         block_cache_capacity_bytes: one(database, "rocksdb.block-cache-capacity"),

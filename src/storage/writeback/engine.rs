@@ -411,7 +411,8 @@ impl Engine for WriteBack {
     fn figures(&self) -> EngineFigures {
         let mut figures = self.shared.rocks.figures();
         let dirty = &self.shared.dirty;
-        figures.memtable_bytes += dirty.bytes() as u64;
+        figures.dirty_bytes = dirty.bytes() as u64;
+        figures.memtable_bytes += figures.dirty_bytes;
         figures.wal_bytes = self.shared.log.bytes();
         for family in Family::ALL {
             figures.estimated_keys[family as usize] += dirty.entries(family) as u64;
