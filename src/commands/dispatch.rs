@@ -21,7 +21,7 @@ use super::{inside, scripting, secrets, tracking, transactions};
 use crate::acl::Place;
 use crate::base::{ClientError, Error, Result, clock};
 use crate::config::Settings;
-use crate::keyspace::{Stripe, Stripes, Wanted, sorted};
+use crate::keyspace::{DatabaseIndex, Stripe, Stripes, Wanted, sorted};
 use crate::observe::CommandEnd;
 use crate::resp::Reply;
 use crate::storage::Tier;
@@ -297,9 +297,26 @@ fn note_end(session: &Session, found: Entry, args: &[&[u8]], settings: &Settings
     let own = flags.contains(Flags::ADMIN).then(|| session.instance.config.snapshot());
     let settings = own.as_deref().unwrap_or(settings);
     session.instance.observe.ended(&end, &session.state.client, words, settings);
+    sample_keys(&session.instance, session.state.db, found, args);
     if let Reply::Error(text) = reply {
         session.instance.observe.note_error_text(text);
     }
+}
+
+/// Keys of one command noted as hot, at most.
+const SAMPLED_KEYS: usize = 16;
+
+/// The keys of a command that has run, if it is in the sample that hot keys are told from.
+pub(super) fn sample_keys(instance: &Instance, db: DatabaseIndex, found: Entry, args: &[&[u8]]) {
+    let hot_keys = &instance.observe.hot_keys;
+    let Some(weight) = hot_keys.is_due() else { return };
+    let mut left = SAMPLED_KEYS;
+    found.for_each_key(args, |key, _| {
+        if left > 0 {
+            left -= 1;
+            hot_keys.note(weight, db, key, found.index);
+        }
+    });
 }
 
 /// A blocking command ended without having been served.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::command::Flags;
 use super::context::{Context, Within};
-use super::dispatch::{error_reply, owned};
+use super::dispatch::{error_reply, owned, sample_keys};
 use super::outcome::Outcome;
 use super::request::Args;
 use super::secrets;
@@ -130,5 +130,6 @@ pub(super) fn run_inside(
         tally.slow.push((end, owned(&secrets::shown(entry, args))));
     }
     tally.ended.push(end);
+    sample_keys(context.instance, db, entry, args);
     Ok(reply)
 }

@@ -3,6 +3,7 @@
 //! SLOWLOG, LATENCY and the metrics page. Runs no command and touches no socket.
 
 mod clients;
+mod hot_keys;
 pub mod latency;
 mod limits;
 pub mod memory;
@@ -12,6 +13,7 @@ mod slow_log;
 mod stats;
 
 pub use clients::{Client, ClientKind, Clients, Pause, Tracking};
+pub use hot_keys::{HotKey, HotKeys};
 pub use latency::Spikes;
 pub use outbox::Outbox;
 pub use rates::Rates;
@@ -65,6 +67,7 @@ pub struct Observations {
     pub rates: Rates,
     pub slow_log: SlowLog,
     pub latency: latency::Monitor,
+    pub hot_keys: HotKeys,
     gate: AtomicU8,
     why_refused: Mutex<String>,
 }
@@ -78,6 +81,7 @@ impl Observations {
             rates: Rates::default(),
             slow_log: SlowLog::default(),
             latency: latency::Monitor::default(),
+            hot_keys: HotKeys::default(),
             gate: AtomicU8::new(WriteGate::Open as u8),
             why_refused: Mutex::new(String::new()),
         }
@@ -120,6 +124,7 @@ impl Observations {
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         self.stats.reset();
+        self.hot_keys.reset();
     }
 
     /// A command was refused before it ran.

@@ -25,8 +25,9 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Takes a sample at this time, microseconds on any clock that does not go back.
-    pub fn sample(&self, stats: &Stats, at_us: u64) {
+    /// Takes a sample at this time, microseconds on any clock that does not go back; says how many
+    /// went by since the last.
+    pub fn sample(&self, stats: &Stats, at_us: u64) -> u64 {
         let now = Sample {
             at_us,
             calls: stats.calls(),
@@ -39,6 +40,7 @@ impl Rates {
         self.operations.store(per_second(now.calls, before.calls), Ordering::Relaxed);
         self.input_kilobytes.store(per_second(now.input_bytes, before.input_bytes) / 1024, Ordering::Relaxed);
         self.output_kilobytes.store(per_second(now.output_bytes, before.output_bytes) / 1024, Ordering::Relaxed);
+        elapsed_us
     }
 
     pub fn operations_per_second(&self) -> u64 {

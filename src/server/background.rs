@@ -92,7 +92,9 @@ pub(super) async fn care(instance: Arc<Instance>) {
     let mut refused = false;
     loop {
         tokio::time::sleep(CARE_INTERVAL).await;
-        instance.observe.rates.sample(&instance.observe.stats, clock::monotonic_us());
+        let observe = &instance.observe;
+        let elapsed_us = observe.rates.sample(&observe.stats, clock::monotonic_us());
+        observe.hot_keys.cool(elapsed_us as f64 / 1e6, observe.rates.operations_per_second());
         let settings = instance.config.snapshot();
         look_after_clients(&instance, &settings);
         let why = shortage(&settings);
