@@ -11,7 +11,6 @@ use super::kind::{Kind, Octal, Setting, SizeOrPercent, choices};
 use super::parameter::{Parameter, Slot, choice, integer, size, table, text, yes_no};
 
 // What is not built yet. Who builds it takes the calls with its reason away below.
-const NO_METRICS: &str = "this version has no metrics port yet";
 const NO_TYPE: &str = "this version does not have the type yet";
 const NO_FREQUENCIES: &str = "this version counts no accesses yet";
 
@@ -292,10 +291,14 @@ settings! {
             "latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9",
         );
         /// The port for /metrics, /healthz, /readyz and the console; 0 listens on none.
-        metrics_port: u16 = integer("metrics-port", 0, 65535, "0").fixed().not_yet(NO_METRICS);
-        /// The addresses for `metrics-port`.
-        metrics_bind: Addresses =
-            Parameter::new("metrics-bind", Kind::Addresses, "127.0.0.1 -::1").fixed().not_yet(NO_METRICS);
+        metrics_port: u16 = integer("metrics-port", 0, 65535, "0");
+        /// The addresses for `metrics-port`, as `bind` names them.
+        metrics_bind: Addresses = Parameter::new("metrics-bind", Kind::Addresses, "127.0.0.1 -::1");
+        /// The name to be given with `metrics-password`.
+        metrics_user: String = Parameter::new("metrics-user", Kind::Text(user_name), "metrics");
+        /// The password for /metrics and the console (HTTP's Basic authentication). Without one they
+        /// are shown to this machine only, unless `protected-mode` is off; the probes are open.
+        metrics_password: String = text("metrics-password", "").secret();
     }
     Replication {
         /// Seconds between signs of life to replicas.
@@ -327,6 +330,14 @@ fn folder_name(word: &str) -> Result<(), &'static str> {
     match is_plain && word.starts_with(|first: char| !first.is_ascii_uppercase()) {
         true => Ok(()),
         false => Err("checkpoint-dirname can't be a path or a name that a file of the database may have"),
+    }
+}
+
+/// A name that Basic authentication can carry.
+fn user_name(word: &str) -> Result<(), &'static str> {
+    match word.contains(':') || word.is_empty() {
+        true => Err("metrics-user can't be empty or contain a colon"),
+        false => Ok(()),
     }
 }
 

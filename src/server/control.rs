@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::doors::Doors;
 use super::migrate::Links;
+use super::web::Web;
 use crate::commands::{Control, Endpoint, ExchangeError, Shutdown};
 use crate::config::{AppendFsync, Changes, Unapplied};
 use crate::resp::Reply;
@@ -21,6 +22,7 @@ pub(super) struct Controller {
     engine: Arc<dyn Engine>,
     store: Mutex<Option<Arc<crate::keyspace::Store>>>,
     doors: Mutex<Weak<Doors>>,
+    web: Mutex<Weak<Web>>,
     budget_bytes: AtomicU64,
     links: Links,
 }
@@ -33,6 +35,7 @@ impl Controller {
             engine,
             store: Mutex::new(None),
             doors: Mutex::default(),
+            web: Mutex::default(),
             budget_bytes: AtomicU64::new(budget_bytes),
             links: Links::default(),
         }
@@ -46,6 +49,11 @@ impl Controller {
     /// The doors, once they are open.
     pub fn set_doors(&self, doors: &Arc<Doors>) {
         *self.doors.lock() = Arc::downgrade(doors);
+    }
+
+    /// The listeners of the web, once they are open.
+    pub fn set_web(&self, web: &Arc<Web>) {
+        *self.web.lock() = Arc::downgrade(web);
     }
 
     /// Resolves when the server is told to stop.
@@ -86,6 +94,10 @@ impl Control for Controller {
         let doors = self.doors.lock().upgrade();
         if let Some(doors) = doors {
             doors.apply(changes)?;
+        }
+        let web = self.web.lock().upgrade();
+        if let Some(web) = web {
+            web.apply(changes)?;
         }
         if changes.touch(&["maxmemory"]) {
             let split = super::start::split(changes.after);

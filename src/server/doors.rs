@@ -1,19 +1,14 @@
-//! The doors: which addresses are listened on, now. Settings say which there shall be; what is
-//! missing is opened first, and only then is closed what there shall not be, so that a change
-//! that fails changes nothing. Sockets that systemd handed over stay open.
+//! The doors: which addresses are listened on for clients, now. Settings say which there shall be
+//! (`listeners.rs`); Unix sockets, and those that systemd handed over, stay open.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use listenfd::ListenFd;
 use parking_lot::Mutex;
-use socket2::SockRef;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::listen::{self, Door};
+use super::listeners::{Listeners, Wanted, places};
 use super::start::StartError;
 use super::tls;
 use crate::config::{Changes, Settings, Unapplied};
@@ -21,32 +16,10 @@ use crate::config::{Changes, Settings, Unapplied};
 /// The parameters that say where to listen.
 const PARAMETERS: &[&str] = &["bind", "port", "tls-port"];
 
-/// An address with what is spoken there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    address: SocketAddr,
-    tls: bool,
-}
-
-/// A listener and the task that accepts from it.
-struct Opened {
-    listener: Arc<tokio::net::TcpListener>,
-    task: JoinHandle<()>,
-}
-
-impl Opened {
-    /// Stops listening at once, so that the address is free for another listener.
-    fn close(self) {
-        let _ = SockRef::from(&*self.listener).shutdown(std::net::Shutdown::Both);
-        self.task.abort();
-    }
-}
-
 /// All doors of a server.
 pub(super) struct Doors {
     door: Door,
-    runtime: Handle,
-    open: Mutex<BTreeMap<Place, Opened>>,
+    listeners: Listeners,
     /// Unix sockets, and what systemd handed over: they stay as they are.
     fixed: Mutex<Vec<JoinHandle<()>>>,
     /// Whether systemd says where to listen, and the settings do not.
@@ -64,8 +37,7 @@ impl Doors {
         let fixed = inherit(settings, &door)?;
         let doors = Self {
             door,
-            runtime: Handle::current(),
-            open: Mutex::default(),
+            listeners: Listeners::new(),
             inherited: !fixed.is_empty(),
             fixed: Mutex::new(fixed),
         };
@@ -89,32 +61,9 @@ impl Doors {
 
     /// Opens what these settings want and is not open, closes what they do not.
     fn move_to(&self, settings: &Settings) -> Result<(), StartError> {
-        let _on_runtime = self.runtime.enter();
-        let mut open = self.open.lock();
-        let wanted = places(settings);
-        let mut new = BTreeMap::new();
-        for (place, required) in &wanted {
-            if open.contains_key(place) || new.contains_key(place) {
-                continue;
-            }
-            match listen::bind_tcp(place.address, settings.tcp_backlog) {
-                Ok(listener) => {
-                    new.insert(*place, Arc::new(listener));
-                }
-                Err(source) if *required => {
-                    return Err(StartError::Listen { address: place.address.to_string(), source });
-                }
-                Err(error) => tracing::debug!(address = %place.address, %error, "an optional address is not available"),
-            }
-        }
-        let unwanted: Vec<Place> =
-            open.keys().filter(|place| !wanted.iter().any(|(kept, _)| kept == *place)).copied().collect();
-        unwanted.iter().filter_map(|place| open.remove(place)).for_each(Opened::close);
-        for (place, listener) in new {
-            let task = tokio::spawn(listen::accept_tcp(listener.clone(), place.tls, self.door.clone()));
-            open.insert(place, Opened { listener, task });
-        }
-        Ok(())
+        self.listeners.follow(&wanted(settings), settings.tcp_backlog, |listener, place| {
+            tokio::spawn(listen::accept_tcp(listener, place.tls, self.door.clone()))
+        })
     }
 
     /// Makes changed parameters true.
@@ -147,7 +96,7 @@ impl Doors {
 
     /// Lets nobody in any more.
     pub fn close(&self) {
-        std::mem::take(&mut *self.open.lock()).into_values().for_each(Opened::close);
+        self.listeners.close();
         self.fixed.lock().drain(..).for_each(|task| task.abort());
     }
 }
@@ -181,34 +130,8 @@ fn unix_path(listener: &std::os::unix::net::UnixListener) -> String {
 }
 
 /// Where the settings want to be listened, and whether it is required.
-fn places(settings: &Settings) -> Vec<(Place, bool)> {
-    let mut found = Vec::new();
-    for (port, tls) in [(settings.port, false), (settings.tls_port, true)] {
-        if port != 0 {
-            let places = addresses(settings, port).into_iter();
-            found.extend(places.map(|(address, required)| (Place { address, tls }, required)));
-        }
-    }
-    found
-}
-
-/// The addresses of `bind`; those with `-` in front may be missing on this machine.
-fn addresses(settings: &Settings, port: u16) -> Vec<(SocketAddr, bool)> {
-    let mut found = Vec::new();
-    for word in &settings.bind.0 {
-        let (name, required) = word.strip_prefix('-').map_or((word.as_str(), true), |rest| (rest, false));
-        let ip: Option<IpAddr> = match name {
-            "*" => Some(IpAddr::from([0, 0, 0, 0])),
-            "::*" => Some(IpAddr::from([0u16; 8])),
-            name => name.parse().ok(),
-        };
-        match ip {
-            Some(ip) => found.push((SocketAddr::new(ip, port), required)),
-            None => {
-                let resolved: io::Result<_> = (name, port).to_socket_addrs();
-                found.extend(resolved.into_iter().flatten().map(|address| (address, required)));
-            }
-        }
-    }
-    found
+fn wanted(settings: &Settings) -> Vec<Wanted> {
+    let ports = [(settings.port, false), (settings.tls_port, true)];
+    let open = ports.into_iter().filter(|(port, _)| *port != 0);
+    open.flat_map(|(port, tls)| places(&settings.bind, port, tls)).collect()
 }

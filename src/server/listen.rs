@@ -89,7 +89,7 @@ pub(super) async fn accept_unix(listener: UnixListener, path: Arc<str>, door: Do
 }
 
 /// Accepting failed, most likely for want of file descriptors: try again in a while.
-async fn rest_after(error: &io::Error) {
+pub(super) async fn rest_after(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }

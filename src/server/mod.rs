@@ -2,7 +2,9 @@
 //! sessions and what they ask to wait for, but neither RocksDB nor encodings.
 //!
 //! - `start.rs`: opens the store, builds what is shared, runs until told to stop.
-//! - `doors.rs`: where to listen. `listen.rs`: listeners, who may connect. `tls.rs`: certificates.
+//! - `doors.rs`: where to listen. `listeners.rs`: as the settings say. `listen.rs`: who may connect.
+//!   `tls.rs`: certificates.
+//! - `web/`: metrics, probes and the console, over HTTP on a port of their own.
 //! - `connection.rs`: one task a connection: read, run, wait for what the session asks for, write.
 //! - `copy.rs`: the copy of everything that a replica begins with, on its way out.
 //! - `debug.rs`: a connection whose script is debugged.
@@ -20,6 +22,7 @@ mod crew;
 mod debug;
 mod doors;
 mod listen;
+mod listeners;
 mod migrate;
 mod notices;
 mod reload;
@@ -27,6 +30,7 @@ mod replay;
 mod start;
 mod supervisor;
 mod tls;
+mod web;
 
 pub use replay::{Answers, LibraryLoad, Replay};
 pub use start::{StartError, run};

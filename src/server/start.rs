@@ -15,6 +15,7 @@ use super::crew::Crew;
 use super::doors::Doors;
 use super::listen::Door;
 use super::tls::TlsError;
+use super::web::Web;
 use super::{reload, supervisor};
 use crate::acl::Acl;
 use crate::base::{Error, clock, random};
@@ -169,11 +170,14 @@ pub(super) fn assemble(
 async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), StartError> {
     let began = std::time::Instant::now();
     supervisor::opening(settings.dir.path());
+    // First, so that a probe is answered while the log is being read.
+    let web = Arc::new(Web::open(config.clone(), &settings)?);
     let (engine, store) = open(&settings)?;
     let syncer = Arc::new(Syncer::start(engine.clone(), sync_mode(settings.appendfsync))?);
     let pool = Arc::new(Pool::start(pool_threads(&settings), POOL_PLACES)?);
     let controller = Arc::new(Controller::new(syncer.clone(), engine.clone(), split(&settings).total_bytes));
     controller.set_store(store.clone());
+    controller.set_web(&web);
     let instance = assemble(config, store.clone(), syncer.clone(), controller.clone())?;
     let crew = Arc::new(Crew::start(threads_or_cores(settings.network_threads)).map_err(StartError::Runtime)?);
     let door = Door { instance: instance.clone(), pool: pool.clone(), tls: Arc::default(), crew };
@@ -181,6 +185,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     let signals = signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)));
     let doors = Arc::new(Doors::open(&settings, door)?);
     controller.set_doors(&doors);
+    web.serve(instance.clone(), pool.clone());
     let housework = [
         tokio::spawn(background::expire(instance.clone())),
         tokio::spawn(background::reclaim(instance.clone())),
@@ -198,6 +203,7 @@ async fn serve(config: Arc<Config>, settings: Arc<Settings>) -> Result<(), Start
     let how = stop_signal(&controller, signals).await;
     tracing::info!(?how, "stopping");
     supervisor::stopping();
+    web.stop();
     doors.close();
     housework.iter().for_each(|task| task.abort());
     instance.scripts.running.stop();

@@ -189,7 +189,7 @@ fn persistence(report: &Report, out: &mut String) {
     field(out, "rdb_last_cow_size", 0);
     field(out, "rdb_last_load_keys_expired", 0);
     field(out, "rdb_last_load_keys_loaded", 0);
-    let wal_bytes = store.engine().figures().wal_bytes;
+    let wal_bytes = report.engine().wal_bytes;
     field(out, "aof_enabled", 1);
     field(out, "aof_rewrite_in_progress", 0);
     field(out, "aof_rewrite_scheduled", 0);
