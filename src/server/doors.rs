@@ -35,12 +35,7 @@ impl Doors {
     pub fn open(settings: &Settings, door: Door) -> Result<Self, StartError> {
         door.tls.replace(tls::configure(settings).map_err(StartError::Tls)?);
         let fixed = inherit(settings, &door)?;
-        let doors = Self {
-            door,
-            listeners: Listeners::new(),
-            inherited: !fixed.is_empty(),
-            fixed: Mutex::new(fixed),
-        };
+        let doors = Self { door, listeners: Listeners::new(), inherited: !fixed.is_empty(), fixed: Mutex::new(fixed) };
         if !doors.inherited {
             doors.move_to(settings)?;
             doors.open_unix(settings)?;

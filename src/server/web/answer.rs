@@ -23,7 +23,8 @@ const CONSOLE: &str = include_str!("console.html");
 /// What the console may do, by the hashes of its own script and style.
 static CONSOLE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |tag: &str| {
-        let inside = CONSOLE.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+        let inside =
+            CONSOLE.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
         base64::encode(&Sha256::digest(inside.map_or("", |(inside, _)| inside)))
     };
     let policy = format!(

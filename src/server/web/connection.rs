@@ -42,11 +42,18 @@ pub(super) async fn accept(listener: Arc<TcpListener>, shared: Arc<Shared>) {
                         drop(place);
                     });
                 }
-                // What does not fit into the kernel's buffer is not worth a wait.
-                Err(_) => drop(stream.try_write(FULL)),
+                Err(_) => turn_away(stream),
             },
             Err(error) => rest_after(&error).await,
         }
+    }
+}
+
+/// Says that there is no place. Does not wait: what does not fit into the kernel's buffer is lost.
+fn turn_away(stream: TcpStream) {
+    // The runtime does not know yet whether it can be written to, and would say no.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = io::Write::write(&mut stream, FULL);
     }
 }
 

@@ -102,7 +102,9 @@ pub(super) static FAMILIES: &[Family] = &[
             told(&labels, Value::Whole(1));
         },
     },
-    gauge_of(Unit::Seconds, "uptime", "For how long the server runs.", |facts, told| one(told, facts.report.uptime_seconds())),
+    gauge_of(Unit::Seconds, "uptime", "For how long the server runs.", |facts, told| {
+        one(told, facts.report.uptime_seconds())
+    }),
     counter_of(Unit::Seconds, "cpu", "Processor time, by mode.", |_, told| {
         let times = memory::cpu_seconds();
         told(&[("mode", "user")], Value::Real(times.user));
@@ -126,8 +128,13 @@ pub(super) static FAMILIES: &[Family] = &[
         tell: |facts, told| {
             for (CommandReport { name, figures, .. }, counts) in facts.report.histograms() {
                 let bound = |place: usize| (1u64 << place) as f64 * MICROSECOND;
-                let mut buckets: Vec<(f64, u64)> = counts.iter().take(LONGEST_BUCKET + 1).copied().enumerate()
-                    .map(|(place, count)| (bound(place), count)).collect();
+                let mut buckets: Vec<(f64, u64)> = counts
+                    .iter()
+                    .take(LONGEST_BUCKET + 1)
+                    .copied()
+                    .enumerate()
+                    .map(|(place, count)| (bound(place), count))
+                    .collect();
                 buckets.push((f64::INFINITY, counts.iter().skip(LONGEST_BUCKET + 1).sum()));
                 let sum = figures.microseconds as f64 * MICROSECOND;
                 told(&[("command", name)], Value::Counts { sum, buckets });
@@ -145,13 +152,17 @@ pub(super) static FAMILIES: &[Family] = &[
     gauge("clients", "Connected clients, by what they do; `connected` is all of them.", |facts, told| {
         let clients = facts.report.clients();
         let tracking = facts.report.instance.tracking.figures().clients;
-        each(told, "state", [
-            ("connected", clients.connected),
-            ("blocked", clients.blocked),
-            ("subscribed", clients.subscribers),
-            ("monitoring", clients.monitors),
-            ("tracking", tracking),
-        ]);
+        each(
+            told,
+            "state",
+            [
+                ("connected", clients.connected),
+                ("blocked", clients.blocked),
+                ("subscribed", clients.subscribers),
+                ("monitoring", clients.monitors),
+                ("tracking", tracking),
+            ],
+        );
     }),
     gauge("clients_limit", "How many clients may be connected (maxclients).", |facts, told| {
         one(told, facts.report.settings.maxclients);
@@ -172,14 +183,22 @@ pub(super) static FAMILIES: &[Family] = &[
         let stats = &facts.report.instance.observe.stats;
         each(told, "direction", [("input", stats.input_bytes.sum()), ("output", stats.output_bytes.sum())]);
     }),
-    gauge("pubsub_subscriptions", "What is subscribed to, by kind: channels, patterns, shard channels.", |facts, told| {
-        let hub = &facts.report.instance.pubsub;
-        each(told, "kind", [
-            ("channel", hub.count(pubsub::Kind::Channel)),
-            ("pattern", hub.count(pubsub::Kind::Pattern)),
-            ("shard", hub.count(pubsub::Kind::Shard)),
-        ]);
-    }),
+    gauge(
+        "pubsub_subscriptions",
+        "What is subscribed to, by kind: channels, patterns, shard channels.",
+        |facts, told| {
+            let hub = &facts.report.instance.pubsub;
+            each(
+                told,
+                "kind",
+                [
+                    ("channel", hub.count(pubsub::Kind::Channel)),
+                    ("pattern", hub.count(pubsub::Kind::Pattern)),
+                    ("shard", hub.count(pubsub::Kind::Shard)),
+                ],
+            );
+        },
+    ),
     // ---- keys and caches
     gauge("keys", "Keys, by database; estimated where blind writes have left it uncertain.", |facts, told| {
         facts.report.databases().for_each(|(db, figures)| {
@@ -242,36 +261,66 @@ pub(super) static FAMILIES: &[Family] = &[
     gauge_of(Unit::Bytes, "compaction_pending", "Bytes that compactions have yet to rewrite, about.", |facts, told| {
         one(told, facts.report.engine().pending_compaction_bytes);
     }),
-    counter_of(Unit::Bytes, "compaction", "Bytes that flushes and compactions read and wrote, by what was done.", |facts, told| {
-        each(told, "work", [
-            ("flush_write", ticker(facts, "flushed_bytes")),
-            ("compaction_read", ticker(facts, "compaction_read_bytes")),
-            ("compaction_write", ticker(facts, "compaction_written_bytes")),
-        ]);
-    }),
+    counter_of(
+        Unit::Bytes,
+        "compaction",
+        "Bytes that flushes and compactions read and wrote, by what was done.",
+        |facts, told| {
+            each(
+                told,
+                "work",
+                [
+                    ("flush_write", ticker(facts, "flushed_bytes")),
+                    ("compaction_read", ticker(facts, "compaction_read_bytes")),
+                    ("compaction_write", ticker(facts, "compaction_written_bytes")),
+                ],
+            );
+        },
+    ),
     counter_of(Unit::Seconds, "stall", "For how long RocksDB held up writes, all threads together.", |facts, told| {
         told(&[], Value::Real(ticker(facts, "stall_microseconds") as f64 * MICROSECOND));
     }),
     gauge("writes_stopped", "Whether RocksDB takes no writes now.", |facts, told| {
         yes_or_no(told, facts.report.engine().writes_stopped);
     }),
-    gauge("write_rate_limit", "Bytes a second that RocksDB takes while it slows writes down; 0 while it does not.", |facts, told| {
-        one(told, facts.report.engine().delayed_write_rate);
-    }),
+    gauge(
+        "write_rate_limit",
+        "Bytes a second that RocksDB takes while it slows writes down; 0 while it does not.",
+        |facts, told| {
+            one(told, facts.report.engine().delayed_write_rate);
+        },
+    ),
     counter("background_errors", "Flushes and compactions that failed.", |facts, told| {
         one(told, facts.report.engine().background_errors);
     }),
     // ---- the write-ahead log
-    gauge_of(Unit::Bytes, "wal", "Bytes of the write-ahead log's files.", |facts, told| one(told, facts.report.engine().wal_bytes)),
-    gauge_of(Unit::Bytes, "wal_unsynced", "How far the disk is behind: bytes of the log that a power cut would take.", |facts, told| {
-        one(told, facts.report.log().unsynced_bytes());
+    gauge_of(Unit::Bytes, "wal", "Bytes of the write-ahead log's files.", |facts, told| {
+        one(told, facts.report.engine().wal_bytes)
     }),
-    gauge_of(Unit::Bytes, "wal_undrained", "How far RocksDB is behind: memory of what only the log has on disk.", |facts, told| {
-        one(told, facts.report.engine().dirty_bytes);
-    }),
-    counter_of(Unit::Bytes, "wal_written", "Bytes that went into the log, counted from any beginning.", |facts, told| {
-        one(told, facts.report.log().latest_sequence);
-    }),
+    gauge_of(
+        Unit::Bytes,
+        "wal_unsynced",
+        "How far the disk is behind: bytes of the log that a power cut would take.",
+        |facts, told| {
+            one(told, facts.report.log().unsynced_bytes());
+        },
+    ),
+    gauge_of(
+        Unit::Bytes,
+        "wal_undrained",
+        "How far RocksDB is behind: memory of what only the log has on disk.",
+        |facts, told| {
+            one(told, facts.report.engine().dirty_bytes);
+        },
+    ),
+    counter_of(
+        Unit::Bytes,
+        "wal_written",
+        "Bytes that went into the log, counted from any beginning.",
+        |facts, told| {
+            one(told, facts.report.log().latest_sequence);
+        },
+    ),
     counter("wal_syncs", "Times the log was made safe by an fsync.", |facts, told| {
         one(told, facts.report.log().sync.syncs);
     }),
@@ -291,16 +340,24 @@ pub(super) static FAMILIES: &[Family] = &[
     counter("expired_fields", "Fields of hashes that lapsed.", |facts, told| {
         one(told, facts.report.instance.store.counters.expired_fields.load(Ordering::Relaxed));
     }),
-    gauge("expiry_backlog", "Deadlines that have come and were not seen to yet; 1000 is that or more.", |facts, told| {
-        one(told, facts.report.overdue().entries);
-    }),
+    gauge(
+        "expiry_backlog",
+        "Deadlines that have come and were not seen to yet; 1000 is that or more.",
+        |facts, told| {
+            one(told, facts.report.overdue().entries);
+        },
+    ),
     gauge_of(Unit::Seconds, "expiry_lag", "How late the oldest of them is.", |facts, told| {
         let late_ms = facts.report.overdue().oldest_ms.map_or(0, |at_ms| facts.report.now_ms.saturating_sub(at_ms));
         told(&[], Value::Real(late_ms as f64 / 1000.0));
     }),
-    gauge("reclaim_backlog", "Deleted objects and flushed databases whose space is to come free; 1000 of each is that or more.", |facts, told| {
-        one(told, facts.report.reclaim_backlog());
-    }),
+    gauge(
+        "reclaim_backlog",
+        "Deleted objects and flushed databases whose space is to come free; 1000 of each is that or more.",
+        |facts, told| {
+            one(told, facts.report.reclaim_backlog());
+        },
+    ),
     counter("reclaimed_objects", "Deleted objects whose space came free.", |facts, told| {
         one(told, facts.report.instance.store.counters.reclaimed_objects.load(Ordering::Relaxed));
     }),
@@ -310,22 +367,31 @@ pub(super) static FAMILIES: &[Family] = &[
         each(told, "state", [("busy", busy), ("idle", facts.pool.threads - busy)]);
     }),
     gauge("io_pool_queue", "Jobs that wait for a thread of the I/O pool.", |facts, told| one(told, facts.pool.queued)),
-    counter("io_pool_jobs", "Jobs that the I/O pool did: what was not in memory, and what runs for long.", |facts, told| {
-        one(told, facts.pool.done);
-    }),
+    counter(
+        "io_pool_jobs",
+        "Jobs that the I/O pool did: what was not in memory, and what runs for long.",
+        |facts, told| {
+            one(told, facts.pool.done);
+        },
+    ),
     // ---- replication
     gauge("replicas", "Replicas that are connected.", |facts, told| one(told, facts.report.replicas().len())),
     counter_of(Unit::Bytes, "replication_offset", "Bytes of the replication stream.", |facts, told| {
         one(told, facts.report.instance.feed.offset());
     }),
-    gauge_of(Unit::Bytes, "replica_behind", "Bytes of the stream that a replica has not acknowledged, by replica and state.", |facts, told| {
-        let offset = facts.report.instance.feed.offset();
-        for replica in facts.report.replicas() {
-            let name = format!("{}:{}", replica.ip, replica.port);
-            let labels = [("replica", name.as_str()), ("state", replica.state.name())];
-            told(&labels, Value::Whole(offset.saturating_sub(replica.offset)));
-        }
-    }),
+    gauge_of(
+        Unit::Bytes,
+        "replica_behind",
+        "Bytes of the stream that a replica has not acknowledged, by replica and state.",
+        |facts, told| {
+            let offset = facts.report.instance.feed.offset();
+            for replica in facts.report.replicas() {
+                let name = format!("{}:{}", replica.ip, replica.port);
+                let labels = [("replica", name.as_str()), ("state", replica.state.name())];
+                told(&labels, Value::Whole(offset.saturating_sub(replica.offset)));
+            }
+        },
+    ),
     gauge_of(Unit::Seconds, "replica_silence", "For how long nothing was heard of a replica.", |facts, told| {
         for replica in facts.report.replicas() {
             let name = format!("{}:{}", replica.ip, replica.port);

@@ -61,7 +61,11 @@ fn encode_sample(metric: &mut MetricEncoder<'_>, kind: Kind, labels: &[(&str, &s
     if kind == Kind::Info {
         return metric.encode_info(&labels);
     }
-    if labels.is_empty() { encode_value(metric, kind, value) } else { encode_value(&mut metric.encode_family(&labels)?, kind, value) }
+    if labels.is_empty() {
+        encode_value(metric, kind, value)
+    } else {
+        encode_value(&mut metric.encode_family(&labels)?, kind, value)
+    }
 }
 
 fn encode_value(metric: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> fmt::Result {
