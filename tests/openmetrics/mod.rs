@@ -223,10 +223,12 @@ fn check(name: &str, family: &Family) -> Result<(), String> {
     if family.kind == "histogram" { check_buckets(name, family) } else { Ok(()) }
 }
 
+type Labels = Vec<(String, String)>;
+
 /// Buckets by their labels but for the bound: bounds rise, counts do not fall, the last is infinite
 /// and the count of all.
 fn check_buckets(name: &str, family: &Family) -> Result<(), String> {
-    let mut series: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     for sample in family.samples.iter().filter(|sample| sample.name == format!("{name}_bucket")) {
         let bound = sample.labels.iter().find(|(label, _)| label == "le").ok_or("a bucket without a bound")?;
         let bound = if bound.1 == "+Inf" { f64::INFINITY } else { bound.1.parse().map_err(|_| "a strange bound")? };
