@@ -51,6 +51,8 @@ pub struct TrackingTable {
     key_count: AtomicUsize,
     item_count: AtomicUsize,
     prefixes: RwLock<BTreeMap<Bytes, BTreeSet<u64>>>,
+    /// Held by who lets keys go: two at once would let one go too many.
+    shrinking: Mutex<()>,
 }
 
 impl TrackingTable {
@@ -196,8 +198,9 @@ impl TrackingTable {
     }
 
     /// Forgets keys beyond so many, at most `step` of them, as if they had changed; says whether
-    /// there are more.
+    /// there are more that nobody is seeing to.
     pub fn shrink(&self, most_keys: usize, step: usize, clients: &Clients) -> bool {
+        let Some(_alone) = self.shrinking.try_lock() else { return false };
         for _ in 0..step {
             if !self.exceeds(most_keys) {
                 return false;

@@ -149,3 +149,20 @@ fn beyond_the_limit_keys_are_let_go_and_told() {
     assert!(!room.table.shrink(1, 2, &room.clients));
     assert_eq!(heard(&reader).len(), 3);
 }
+
+#[test]
+fn several_who_let_keys_go_at_once_let_no_more_go() {
+    for round in 0..200 {
+        let room = Room::new();
+        let reader = room.client(Tracking::empty());
+        for key in 0..50 {
+            room.table.remember(reader.id, format!("key:{key}").as_bytes());
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| while room.table.exceeds(1) && room.table.shrink(1, 100, &room.clients) {});
+            }
+        });
+        assert_eq!(heard(&reader).len(), 49, "round {round}");
+    }
+}
