@@ -148,6 +148,52 @@ fn nothing_comes_after_the_last_subscription_was_given_up() {
     assert!(messages > 0, "no message came between, so nothing was tried");
 }
 
+/// Who has read the answer to QUIT may count on being gone.
+#[test]
+fn nobody_is_reached_after_quit() {
+    let server = server(&[]);
+    // Load, so that connections are served by several threads, which are interrupted anywhere.
+    let running = Arc::new(AtomicBool::new(true));
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let (mut client, running) = (server.connect(Protocol::Resp2), running.clone());
+            std::thread::spawn(move || {
+                let burst: Vec<Vec<&str>> = (0..200).map(|_| vec!["SET", "elsewhere", "hello"]).collect();
+                while running.load(Ordering::Relaxed) {
+                    client.pipeline(&burst).expect("answered");
+                }
+            })
+        })
+        .collect();
+    let mut other = server.connect(Protocol::Resp2);
+    let mut reader = server.connect(Protocol::Resp2);
+    for round in 0..500 {
+        let mut leaver = server.connect(Protocol::Resp2);
+        let Reply::Integer(id) = leaver.must(&["CLIENT", "ID"]) else { panic!("CLIENT ID is a number") };
+        leaver.send(&["SUBSCRIBE", "__redis__:invalidate"]).expect("sent");
+        leaver.read_message().expect("a confirmation");
+        reader.must(&["CLIENT", "TRACKING", "ON", "REDIRECT", &id.to_string()]);
+        reader.must(&["GET", "key"]);
+        leaver.send(&["QUIT"]).expect("sent");
+        assert_eq!(leaver.read_message().expect("an answer"), Reply::ok());
+
+        let receivers = other.must(&["PUBLISH", "__redis__:invalidate", "hello"]);
+        assert_eq!(receivers, Reply::Integer(0), "round {round}: a message for who has left");
+        other.must(&["SET", "key", "value"]);
+        let info = reader.must(&["CLIENT", "TRACKINGINFO"]);
+        let flags = info.elements().and_then(|fields| fields.get(1)?.elements()).expect("flags");
+        assert!(
+            flags.contains(&Reply::bulk("broken_redirect")),
+            "round {round}: redirected to who has left: {flags:?}"
+        );
+        reader.must(&["CLIENT", "TRACKING", "OFF"]);
+    }
+    running.store(false, Ordering::Relaxed);
+    for client in busy {
+        client.join().expect("the load ends");
+    }
+}
+
 /// A copy that a client still believes in must be the truth once all is quiet.
 #[test]
 fn no_cache_stays_stale() {

@@ -448,11 +448,19 @@ impl SessionState {
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
+impl Session {
+    /// Gives up all that others could notice of this session: what it watches, hears, has tracked.
+    /// Who is told that it ends (QUIT) must find it gone.
+    pub fn leave(&mut self) {
         self.tx.abandon();
         self.state.unwatch(&self.instance.watch);
         self.state.hear_nothing(&self.instance);
         self.state.stop_replicating(&self.instance);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

@@ -187,6 +187,8 @@ async fn converse<S: Stream>(
                 copy::send(stream, *sync, client, instance).await?;
             }
             Next::Close => {
+                client.close_after_reply();
+                talk.session.leave();
                 send(stream, &mut talk, client, instance).await?;
                 return Err(End::Server);
             }

@@ -240,7 +240,7 @@ fn send(client: &Arc<Client>, keys: Option<&[Bytes]>, clients: &Clients) {
         }
         return;
     }
-    match clients.get(redirect) {
+    match clients.get(redirect).filter(|target| !target.closes_after_reply()) {
         Some(target) if target.speaks() == Protocol::Resp3 => target.push(invalidation(keys)),
         Some(target) if target.kind() == ClientKind::PubSub => target.push(message(keys)),
         Some(_) => {}
