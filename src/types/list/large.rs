@@ -29,7 +29,7 @@ use crate::encoding::key::{ObjectId, part_key};
 use crate::encoding::order::encode_i64;
 use crate::encoding::varint::{put_varint, take_varint};
 use crate::keyspace::{Direction, Tx};
-use crate::storage::Family;
+use crate::storage::{Family, Tier};
 
 const ELEMENTS: u8 = b'e';
 /// Where the positions of elements begin that were put in the middle; those of the ends lie around 0.
@@ -42,6 +42,8 @@ const RUN_FROM: u64 = 32;
 const SCAN_FROM: u64 = 512;
 /// Elements at an end that are read together, if they are short.
 const ALONG: u64 = 128;
+/// The same on a trip to the disk, which costs as much as reading some hundreds of them.
+const ALONG_FROM_DISK: u64 = 1024;
 const SHORT_BYTES: u64 = 256;
 /// Elements read together.
 const BATCH: usize = 256;
@@ -274,7 +276,7 @@ impl Large {
     /// are short: who takes one off an end takes more.
     pub fn outermost(&self, tx: &mut Tx, end: End) -> Result<Bytes> {
         let run = if end == End::Right && self.last.count > 0 { self.last } else { self.first };
-        let count = run.count.min(ALONG);
+        let count = run.count.min(if tx.tier() == Tier::Disk { ALONG_FROM_DISK } else { ALONG });
         let are_short = self.weight.is_some_and(|weight| weight / self.len().max(1) <= SHORT_BYTES);
         let at = if end == End::Left { run.at } else { run.end() - 1 };
         if run.count == 0 || count < 2 || !are_short {
