@@ -163,6 +163,15 @@ impl Locks {
         self.slots[usize::from(stripe.0)].version.load(Ordering::Acquire)
     }
 
+    /// The sum of the versions of some stripes: another one later says that one of them has changed. All
+    /// stripes together have no such sum.
+    pub fn moment(&self, wanted: &Wanted) -> Option<u64> {
+        match wanted {
+            Wanted::Some(stripes) => Some(stripes.iter().map(|stripe| u64::from(self.version(*stripe))).sum()),
+            Wanted::All => None,
+        }
+    }
+
     /// The versions of all stripes, by their numbers.
     pub(super) fn versions(&self) -> Vec<u32> {
         self.slots.iter().map(|slot| slot.version.load(Ordering::Acquire)).collect()

@@ -134,6 +134,8 @@ async fn converse<S: Stream>(
     let mut place = Place::Here;
     // The other end of this wire is to be a thread that the session runs on next.
     let mut debugged = None;
+    // A command that came back from the pool for want of a lock has been tried in memory since.
+    let mut looked_again = false;
     loop {
         let next;
         (talk, next) = match (debugged.take(), place) {
@@ -146,6 +148,7 @@ async fn converse<S: Stream>(
             (None, Place::Aside) => aside(talk).await?,
         };
         let ran_in = std::mem::replace(&mut place, Place::Here);
+        looked_again &= matches!(next, Next::Offload | Next::Lock(_));
         match next {
             Next::Read { missing } => {
                 send(stream, &mut talk, client, instance).await?;
@@ -158,14 +161,18 @@ async fn converse<S: Stream>(
             Next::Offload => place = Place::Pool,
             Next::OffloadScript => place = Place::Aside,
             Next::Lock(wanted) => {
-                match wait_for_locks(wanted, &talk.session, client, instance).await {
+                let before = instance.store.locks().moment(&wanted);
+                match wait_for_locks(wanted.clone(), &talk.session, client, instance).await {
                     Waited::Locks(locks) => talk.session.adopt(locks),
                     Waited::Called => talk.session.answer_call(),
                     Waited::Busy => {}
                 }
                 // What had to go to the disk still has to: in memory it would only give these
-                // locks back, and clients that fight for one key would all do so for ever.
-                place = ran_in;
+                // locks back, and clients that fight for one key would all do so for ever. One look is
+                // worth it if somebody has changed the key since, who may have brought along what was missing.
+                let may_be_here = ran_in == Place::Pool && before != instance.store.locks().moment(&wanted);
+                place = if may_be_here && !looked_again { Place::Here } else { ran_in };
+                looked_again |= may_be_here;
             }
             Next::Pause { until_ms } => {
                 send(stream, &mut talk, client, instance).await?;
