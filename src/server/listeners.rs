@@ -36,8 +36,9 @@ struct Opened {
 impl Opened {
     /// Stops listening at once, so that the address is free for another listener.
     fn close(self) {
-        let _ = SockRef::from(&*self.listener).shutdown(std::net::Shutdown::Both);
+        // First, or it would take the end of its socket for a failure and say so.
         self.task.abort();
+        let _ = SockRef::from(&*self.listener).shutdown(std::net::Shutdown::Both);
     }
 }
 
