@@ -85,8 +85,9 @@ pub(super) fn eval(context: &mut Context<'_>, args: &mut Args<'_>, mode: Mode) -
 
 /// Opens a session.
 fn open(context: &mut Context<'_>) -> Result<Outcome> {
-    if !context.tx.is_clean() {
-        // What the pipeline has gathered so far is part of what the script is to see: it is committed first.
+    if !context.tx.is_clean() || context.tx.tier() == Tier::Memory {
+        // What the pipeline has gathered so far is part of what the script is to see: it is committed first. And
+        // freezing has RocksDB given all that it lacks, which a network thread must not wait for.
         return Err(Error::NotInMemory);
     }
     if !context.tx.locks().try_extend(&Wanted::All) {
