@@ -43,20 +43,11 @@ pub fn monotonic_us() -> u64 {
     FROZEN_US.get().unwrap_or_else(|| micros(START.elapsed()))
 }
 
-/// A time of the wall clock for people: `2026-11-27 09:46:14 UTC`.
+/// A time of the wall clock for people: `2026-11-27 09:46:14 UTC`. A time beyond the year 9999 is its last second.
 pub fn utc_text(epoch_ms: u64) -> String {
-    let (days, second) = (epoch_ms / 1000 / 86_400, epoch_ms / 1000 % 86_400);
-    // Years begin in March here, so that the odd day is the last one; 400 of them have 146,097 days.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = 400 * era + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let second = i64::try_from(epoch_ms / 1_000).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// Holds this thread's clock at `now_ms` until the guard is dropped. For tests.

@@ -1,19 +1,20 @@
 //! From a request to the web to its answer: which page, who may see it, what comes with it.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::guard::{self, Refusal};
-use super::{Phase, Served, Shared, base64, console, metrics};
+use super::{Phase, Served, Shared, console, metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -25,7 +26,7 @@ static CONSOLE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |tag: &str| {
         let inside =
             CONSOLE.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
-        base64::encode(&Sha256::digest(inside.map_or("", |(inside, _)| inside)))
+        BASE64_STANDARD.encode(Sha256::digest(inside.map_or("", |(inside, _)| inside)))
     };
     let policy = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; img-src data:; \
@@ -37,24 +38,7 @@ static CONSOLE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// The body of an answer.
-pub(super) struct Page(Option<Bytes>);
-
-impl Body for Page {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
-}
+pub(super) type Page = Full<Bytes>;
 
 /// Answers a request.
 pub(super) async fn answer(shared: &Arc<Shared>, peer: IpAddr, request: &Request<Incoming>) -> Response<Page> {
@@ -141,7 +125,7 @@ fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Page> {
 
 /// A page that no cache keeps, that is what it says it is, and that may do nothing in a browser.
 fn page(status: StatusCode, media_type: &'static str, content: impl Into<Bytes>) -> Response<Page> {
-    let mut response = Response::new(Page(Some(content.into())));
+    let mut response = Response::new(Page::new(content.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST};
 use sha2::{Digest, Sha256};
 
-use super::base64;
 use crate::config::Settings;
 
 /// Why a page is not shown.
@@ -47,7 +48,7 @@ pub(super) fn admit(settings: &Settings, peer: IpAddr, headers: &HeaderMap) -> R
 /// Whether the header is `Basic` with this user and password. Takes as long whatever is wrong with it.
 fn matches(given: &[u8], user: &str, password: &str) -> bool {
     let Some((scheme, token)) = given.split_at_checked(6) else { return false };
-    let wanted = base64::encode(format!("{user}:{password}").as_bytes());
+    let wanted = BASE64_STANDARD.encode(format!("{user}:{password}"));
     scheme.eq_ignore_ascii_case(b"basic ") && Sha256::digest(token.trim_ascii()) == Sha256::digest(wanted)
 }
 
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn only_the_right_words_match() {
-        let token = base64::encode("ada:lovelace:1".as_bytes());
+        let token = BASE64_STANDARD.encode("ada:lovelace:1");
         for given in [format!("Basic {token}"), format!("bAsIc  {token}")] {
             assert!(matches(given.as_bytes(), "ada", "lovelace:1"), "{given}");
         }

@@ -7,7 +7,6 @@
 //! - `metrics.rs`, `families.rs`: /metrics. `console.rs`, `console.html`: the console and its figures.
 
 mod answer;
-mod base64;
 mod connection;
 mod console;
 mod families;
