@@ -82,11 +82,13 @@ fn size(figures: &EngineFigures, family: Family) -> (u64, u64) {
 /// Compacts a family on a thread of its own; this one looks how much has been read.
 fn rewrite(engine: &dyn Engine, family: Family, bytes: u64) -> Result<()> {
     let mut progress = Progress::new("compacting", bytes, Unit::Bytes);
-    let begin = compacted_bytes(&engine.figures());
+    // The tickers count from the start of the process.
+    let compacted_bytes = || engine.figures().ticker("compaction_read_bytes");
+    let begin = compacted_bytes();
     let done = thread::scope(|scope| {
         let work = scope.spawn(|| engine.compact(family, &KeyRange::default(), Compaction::Rewrite));
         while !work.is_finished() {
-            progress.show(compacted_bytes(&engine.figures()).saturating_sub(begin));
+            progress.show(compacted_bytes().saturating_sub(begin));
             thread::park_timeout(LOOK_INTERVAL);
         }
         work.join()
@@ -96,9 +98,4 @@ fn rewrite(engine: &dyn Engine, family: Family, bytes: u64) -> Result<()> {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic),
     }
-}
-
-/// Bytes that compactions have read since the start.
-fn compacted_bytes(figures: &EngineFigures) -> u64 {
-    figures.tickers.iter().find(|(name, _)| *name == "compaction_read_bytes").map_or(0, |(_, bytes)| *bytes)
 }

@@ -216,14 +216,32 @@ pub struct EngineFigures {
     pub writes_stopped: bool,
     pub delayed_write_rate: u64,
     pub background_errors: u64,
-    /// By level: files and bytes, all families together.
-    pub levels: Vec<(u64, u64)>,
-    /// The same for each family, in the order of [`Family::ALL`].
+    /// By level: files and bytes, for each family in the order of [`Family::ALL`].
     pub family_levels: [Vec<(u64, u64)>; 6],
     /// Keys as the engine guesses them, by family in the order of [`Family::ALL`].
     pub estimated_keys: [u64; 6],
     /// Tickers worth showing, by name.
     pub tickers: Vec<(&'static str, u64)>,
+}
+
+impl EngineFigures {
+    /// By level: files and bytes, all families together. As many levels as the deepest family has.
+    pub fn levels(&self) -> Vec<(u64, u64)> {
+        let mut all: Vec<(u64, u64)> = Vec::new();
+        for (level, (files, bytes)) in self.family_levels.iter().flat_map(|levels| levels.iter().enumerate()) {
+            if all.len() <= level {
+                all.resize(level + 1, (0, 0));
+            }
+            all[level].0 += files;
+            all[level].1 += bytes;
+        }
+        all
+    }
+
+    /// What a ticker stands at; 0 where the engine has none of that name.
+    pub fn ticker(&self, name: &str) -> u64 {
+        self.tickers.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
+    }
 }
 
 /// An ordered, transactional byte store.

@@ -330,7 +330,7 @@ fn rocksdb(report: &Report, out: &mut String) {
     field(out, "rocksdb_writes_stopped", u8::from(figures.writes_stopped));
     field(out, "rocksdb_delayed_write_rate", figures.delayed_write_rate);
     field(out, "rocksdb_background_errors", figures.background_errors);
-    for (level, (files, bytes)) in figures.levels.iter().enumerate() {
+    for (level, (files, bytes)) in figures.levels().into_iter().enumerate() {
         field(out, &format!("rocksdb_level{level}"), format_args!("files={files},bytes={bytes}"));
     }
     for (family, keys) in Family::ALL.iter().zip(figures.estimated_keys) {

@@ -194,7 +194,6 @@ fn gather(shared: &Shared, facts: &Facts) -> Figures {
     let report = &facts.report;
     let (instance, engine) = (&report.instance, report.engine());
     let stats = &instance.observe.stats;
-    let ticker = |name| engine.tickers.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count);
     let commands = commands(report);
     let log = report.log();
     let memory = report.memory();
@@ -223,13 +222,13 @@ fn gather(shared: &Shared, facts: &Facts) -> Figures {
             .databases()
             .map(|(db, figures)| Database { db, keys: figures.keys, expires: figures.expires })
             .collect(),
-        levels: engine.levels.iter().map(|(files, bytes)| Level { files: *files, bytes: *bytes }).collect(),
+        levels: engine.levels().into_iter().map(|(files, bytes)| Level { files, bytes }).collect(),
         engine: Engine {
             compactions: engine.running_compactions,
             flushes: engine.running_flushes,
             pending_bytes: engine.pending_compaction_bytes,
-            written_bytes: ticker("flushed_bytes") + ticker("compaction_written_bytes"),
-            stall_us: ticker("stall_microseconds"),
+            written_bytes: engine.ticker("flushed_bytes") + engine.ticker("compaction_written_bytes"),
+            stall_us: engine.ticker("stall_microseconds"),
             writes_stopped: engine.writes_stopped,
         },
         log: Log {

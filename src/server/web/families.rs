@@ -80,11 +80,6 @@ fn yes_or_no(told: Told<'_>, value: bool) {
     one(told, u64::from(value));
 }
 
-/// A ticker of the engine by its name; 0 where it has none of that name.
-fn ticker(facts: &Facts, name: &str) -> u64 {
-    facts.report.engine().tickers.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
-}
-
 const MICROSECOND: f64 = 1e-6;
 /// The longest bucket but the infinite one: 2^24 µs are 17 seconds.
 const LONGEST_BUCKET: usize = 24;
@@ -231,7 +226,7 @@ pub(super) static FAMILIES: &[Family] = &[
         each(told, "cache", [("record", records.capacity_bytes), ("block", engine.block_cache_capacity_bytes)]);
     }),
     counter("filter_useful", "Reads that a bloom filter kept from a table file.", |facts, told| {
-        one(told, ticker(facts, "filter_useful"));
+        one(told, facts.report.engine().ticker("filter_useful"));
     }),
     // ---- memory
     gauge_of(Unit::Bytes, "memory", "What the allocator has given out, by part; the parts add up.", |facts, told| {
@@ -245,13 +240,13 @@ pub(super) static FAMILIES: &[Family] = &[
     }),
     // ---- the engine
     gauge("lsm_level_files", "Table files, by level.", |facts, told| {
-        facts.report.engine().levels.iter().enumerate().for_each(|(level, (files, _))| {
-            told(&[("level", &level.to_string())], Value::Whole(*files));
+        facts.report.engine().levels().into_iter().enumerate().for_each(|(level, (files, _))| {
+            told(&[("level", &level.to_string())], Value::Whole(files));
         });
     }),
     gauge_of(Unit::Bytes, "lsm_level", "Bytes of table files, by level.", |facts, told| {
-        facts.report.engine().levels.iter().enumerate().for_each(|(level, (_, bytes))| {
-            told(&[("level", &level.to_string())], Value::Whole(*bytes));
+        facts.report.engine().levels().into_iter().enumerate().for_each(|(level, (_, bytes))| {
+            told(&[("level", &level.to_string())], Value::Whole(bytes));
         });
     }),
     gauge("lsm_jobs", "Flushes and compactions that run now, by kind.", |facts, told| {
@@ -266,19 +261,20 @@ pub(super) static FAMILIES: &[Family] = &[
         "compaction",
         "Bytes that flushes and compactions read and wrote, by what was done.",
         |facts, told| {
+            let engine = facts.report.engine();
             each(
                 told,
                 "work",
                 [
-                    ("flush_write", ticker(facts, "flushed_bytes")),
-                    ("compaction_read", ticker(facts, "compaction_read_bytes")),
-                    ("compaction_write", ticker(facts, "compaction_written_bytes")),
+                    ("flush_write", engine.ticker("flushed_bytes")),
+                    ("compaction_read", engine.ticker("compaction_read_bytes")),
+                    ("compaction_write", engine.ticker("compaction_written_bytes")),
                 ],
             );
         },
     ),
     counter_of(Unit::Seconds, "stall", "For how long RocksDB held up writes, all threads together.", |facts, told| {
-        told(&[], Value::Real(ticker(facts, "stall_microseconds") as f64 * MICROSECOND));
+        told(&[], Value::Real(facts.report.engine().ticker("stall_microseconds") as f64 * MICROSECOND));
     }),
     gauge("writes_stopped", "Whether RocksDB takes no writes now.", |facts, told| {
         yes_or_no(told, facts.report.engine().writes_stopped);
@@ -402,8 +398,8 @@ pub(super) static FAMILIES: &[Family] = &[
 
 /// By cache: hits and misses.
 pub(super) fn cache_lookups(facts: &Facts) -> [(&'static str, u64, u64); 5] {
-    let records = facts.report.record_cache();
-    let of_engine = |cache, hits, misses| (cache, ticker(facts, hits), ticker(facts, misses));
+    let (records, engine) = (facts.report.record_cache(), facts.report.engine());
+    let of_engine = |cache, hits, misses| (cache, engine.ticker(hits), engine.ticker(misses));
     [
         ("record", records.hits, records.misses),
         of_engine("block_data", "block_cache_data_hits", "block_cache_data_misses"),

@@ -39,7 +39,6 @@ const TICKERS: [(&str, Ticker); 25] = [
 
 /// All figures at once.
 pub(super) fn of(database: &Database, tuning: &Tuning) -> EngineFigures {
-    let family_levels = Family::ALL.map(|family| database.levels(family));
     EngineFigures {
         live_bytes: sum(database, "rocksdb.live-sst-files-size"),
         wal_bytes: 0,
@@ -54,8 +53,7 @@ pub(super) fn of(database: &Database, tuning: &Tuning) -> EngineFigures {
         writes_stopped: one(database, "rocksdb.is-write-stopped") != 0,
         delayed_write_rate: one(database, "rocksdb.actual-delayed-write-rate"),
         background_errors: one(database, "rocksdb.background-errors"),
-        levels: together(&family_levels),
-        family_levels,
+        family_levels: Family::ALL.map(|family| database.levels(family)),
         estimated_keys: Family::ALL.map(|family| number(database, family, "rocksdb.estimate-num-keys")),
         tickers: TICKERS.iter().map(|(name, ticker)| (*name, tuning.options.get_ticker_count(*ticker))).collect(),
     }
@@ -98,17 +96,4 @@ fn one(database: &Database, property: &str) -> u64 {
 /// A number that each family has its own of, added up.
 fn sum(database: &Database, property: &str) -> u64 {
     Family::ALL.iter().map(|family| number(database, *family, property)).sum()
-}
-
-/// The levels of all families added up.
-fn together(families: &[Vec<(u64, u64)>]) -> Vec<(u64, u64)> {
-    let mut all: Vec<(u64, u64)> = Vec::new();
-    for (level, (files, bytes)) in families.iter().flat_map(|levels| levels.iter().enumerate()) {
-        if all.len() <= level {
-            all.resize(level + 1, (0, 0));
-        }
-        all[level].0 += files;
-        all[level].1 += bytes;
-    }
-    all
 }

@@ -160,7 +160,7 @@ fn prefix_filters_keep_a_walk_out_of_other_files() {
         commit(&engine, ids.map(|id| put(Family::Scores, &[&id.to_be_bytes()[..], b"m"].concat(), b"")).collect());
         engine.flush().unwrap();
     }
-    let useful = || engine.figures().tickers.iter().find(|(name, _)| *name == "seeks_filtered_above").unwrap().1;
+    let useful = || engine.figures().ticker("seeks_filtered_above");
     let before = useful();
     for id in 3..297u64 {
         // 255 is among them, whose successor ends in a zero.
