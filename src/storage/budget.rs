@@ -72,12 +72,6 @@ impl Budget {
         let given = record_cache_bytes + block_cache_bytes + write_buffer_bytes;
         Self { total_bytes, record_cache_bytes, engine, free_bytes: total_bytes.saturating_sub(given) }
     }
-
-    /// What to split when `maxmemory` is 0, which in Redis means without limit: half of a
-    /// machine's memory, because a cache without limit would be a leak.
-    pub const fn unlimited_bytes(machine_bytes: u64) -> u64 {
-        machine_bytes / 2
-    }
 }
 
 #[cfg(test)]
