@@ -52,6 +52,16 @@ pub struct Refused {
     pub why: RuleError,
 }
 
+/// Who remains the same user, and with that keeps its connections, when a file replaces all users.
+/// The default user always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays {
+    /// Nobody, as with Redis' ACL LOAD.
+    Nobody,
+    /// Whose rules stand in the file as they are now.
+    Unchanged,
+}
+
 impl Acl {
     /// The default user, all-powerful and without a password, and no other.
     pub fn new(catalogue: &'static Catalogue) -> Self {
@@ -167,8 +177,8 @@ impl Acl {
     }
 
     /// Replaces all users by those of a file, or changes nothing. A default user that the file
-    /// lacks has everything, with `default_password`. Answers the users from before, who are
-    /// deleted, names that stand in the file again included.
+    /// lacks has everything, with `default_password`. Answers the users from before who do not stay:
+    /// they are deleted, even if others of their names stand in the file.
     ///
     /// # Errors
     /// What is wrong with the file. `shown` is its name in messages.
@@ -178,33 +188,7 @@ impl Acl {
         shown: &str,
         all_channels: bool,
         default_password: &str,
-    ) -> Result<Vec<Arc<User>>, String> {
-        self.take_file(path, shown, all_channels, default_password, |_, _| false)
-    }
-
-    /// As [`Acl::load`], but users whose rules stand in the file as they are now stay who they
-    /// are, and with them their connections.
-    ///
-    /// # Errors
-    /// What is wrong with the file; nothing has changed then.
-    pub fn reload(
-        &self,
-        path: &Path,
-        shown: &str,
-        all_channels: bool,
-        default_password: &str,
-    ) -> Result<Vec<Arc<User>>, String> {
-        self.take_file(path, shown, all_channels, default_password, |old, new| old.describe() == new.describe())
-    }
-
-    /// `stays` says whether a user of these rules, old and new, remains the same.
-    fn take_file(
-        &self,
-        path: &Path,
-        shown: &str,
-        all_channels: bool,
-        default_password: &str,
-        stays: impl Fn(&Rules, &Rules) -> bool,
+        stays: Stays,
     ) -> Result<Vec<Arc<User>>, String> {
         let text = file::read(path);
         let text = text.map_err(|error| {
@@ -219,7 +203,11 @@ impl Acl {
                 self.default.set_rules(rules);
                 self.default.clone()
             } else {
-                let same = old.get(&name).filter(|user| stays(&user.rules(), &rules)).cloned();
+                let may_stay = |user: &&Arc<User>| match stays {
+                    Stays::Nobody => false,
+                    Stays::Unchanged => user.rules().describe() == rules.describe(),
+                };
+                let same = old.get(&name).filter(may_stay).cloned();
                 same.unwrap_or_else(|| Arc::new(User::new(name.clone(), rules)))
             };
             users.insert(name, user);
@@ -319,18 +307,18 @@ mod tests {
         acl.set(b"default", &["off"], false).unwrap();
         acl.save(&path).unwrap();
         let before = lines(&acl);
-        let gone = acl.load(&path, "users.acl", false, "").unwrap();
+        let gone = acl.load(&path, "users.acl", false, "", Stays::Nobody).unwrap();
         assert_eq!(lines(&acl), before);
         assert!(gone.len() == 1 && old.is_gone() && !acl.get(b"a").unwrap().is_gone());
 
         std::fs::write(&path, "user b on\nuser c wrong\n").unwrap();
-        assert!(acl.load(&path, "users.acl", false, "").is_err());
+        assert!(acl.load(&path, "users.acl", false, "", Stays::Nobody).is_err());
         assert_eq!(lines(&acl), before);
 
         std::fs::write(&path, "user b on\n").unwrap();
-        acl.load(&path, "users.acl", false, "secret").unwrap();
+        acl.load(&path, "users.acl", false, "secret", Stays::Nobody).unwrap();
         assert!(acl.log_in(b"default", b"secret").is_some() && !acl.default_user().is_open());
-        let missing = acl.load(&folder.path().join("no"), "no", false, "").err().unwrap();
+        let missing = acl.load(&folder.path().join("no"), "no", false, "", Stays::Nobody).err().unwrap();
         assert_eq!(missing, "Error loading ACLs, opening file 'no': No such file or directory");
     }
 
@@ -342,7 +330,7 @@ mod tests {
         acl.set_default_password("secret");
         let [a, b, c] = ["a", "b", "c"].map(|name| acl.set(name.as_bytes(), &["on", ">x", "+get"], false).unwrap());
         std::fs::write(&path, "user a on >x +get\nuser b on >y +get\nuser d on\n").unwrap();
-        let gone = acl.reload(&path, "users.acl", false, "secret").unwrap();
+        let gone = acl.load(&path, "users.acl", false, "secret", Stays::Unchanged).unwrap();
         let names: Vec<_> = gone.iter().map(|user| user.name().clone()).collect();
         assert_eq!(names, ["b", "c"]);
         assert!(!a.is_gone() && b.is_gone() && c.is_gone());
@@ -351,7 +339,7 @@ mod tests {
         );
         assert!(!acl.default_user().is_open() && acl.log_in(b"default", b"secret").is_some());
         // ACL LOAD makes all of them anew, as in Redis.
-        assert_eq!(acl.load(&path, "users.acl", false, "").unwrap().len(), 3);
+        assert_eq!(acl.load(&path, "users.acl", false, "", Stays::Nobody).unwrap().len(), 3);
         assert!(a.is_gone());
     }
 }

@@ -11,7 +11,7 @@ use super::permission;
 use super::request::Args;
 use super::session::SessionState;
 use super::usage::help;
-use crate::acl::{LogEntry, Rules, Selector, User, join_selectors};
+use crate::acl::{LogEntry, Rules, Selector, Stays, User, join_selectors};
 use crate::base::number::parse_i64;
 use crate::base::{ClientError, Error, Result, clock, random};
 use crate::config::AclPubsubDefault;
@@ -256,7 +256,8 @@ impl Instance {
             return Ok(false);
         }
         let path = settings.dir.path().join(&settings.aclfile);
-        let gone = self.acl.reload(&path, &settings.aclfile, self.opens_channels(), &settings.requirepass)?;
+        let (shown, password) = (&settings.aclfile, &settings.requirepass);
+        let gone = self.acl.load(&path, shown, self.opens_channels(), password, Stays::Unchanged)?;
         self.disconnect(&gone, None);
         Ok(true)
     }
@@ -351,7 +352,8 @@ fn file(context: &Context<'_>) -> Result<(String, std::path::PathBuf)> {
 fn load(context: &mut Context<'_>, _: &mut Args<'_>) -> Result<Outcome> {
     let (shown, path) = file(context)?;
     let instance = context.instance;
-    let loaded = instance.acl.load(&path, &shown, instance.opens_channels(), &context.settings.requirepass);
+    let password = &context.settings.requirepass;
+    let loaded = instance.acl.load(&path, &shown, instance.opens_channels(), password, Stays::Nobody);
     let gone = loaded.map_err(|why| Error::client(format!("ERR {why}")))?;
     instance.disconnect(&gone, Some(context.session));
     Ok(Outcome::ok())

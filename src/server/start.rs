@@ -17,7 +17,7 @@ use super::listen::Door;
 use super::tls::TlsError;
 use super::web::Web;
 use super::{reload, supervisor};
-use crate::acl::Acl;
+use crate::acl::{Acl, Stays};
 use crate::base::{Error, clock, random};
 use crate::commands::{self, Instance, Names, Process, Shutdown};
 use crate::config::{AclPubsubDefault, Config, Settings};
@@ -237,7 +237,7 @@ fn users_and_names(settings: &Settings) -> Result<(Acl, Names), String> {
     acl.take_lines(&settings.user.0, all_channels)?;
     if !settings.aclfile.is_empty() {
         let path = settings.dir.path().join(&settings.aclfile);
-        acl.load(&path, &settings.aclfile, all_channels, &settings.requirepass)?;
+        acl.load(&path, &settings.aclfile, all_channels, &settings.requirepass, Stays::Nobody)?;
     }
     let names = Names::new(&settings.rename_command.0).map_err(|why| format!("rename-command: {why}"))?;
     Ok((acl, names))
