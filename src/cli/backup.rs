@@ -15,6 +15,7 @@ use crate::base::{Error, clock};
 use crate::storage::Engine;
 use crate::storage::lock::{self, DirectoryLock};
 use crate::transfer::backup::{Added, BackupFolder, BackupResult, Checked};
+use crate::transfer::checkpoint;
 
 /// The folder of a checkpoint that is being copied, and its process id.
 const CHECKPOINT: &str = "backup-checkpoint-";
@@ -72,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn add_and_prune(arguments: &Arguments) -> BackupResult<ExitCode> {
     if let Some(directory) = &arguments.dir {
         let folder = BackupFolder::create(&arguments.target)?;
-        let added = match checkpoint(directory) {
+        let added = match make_checkpoint(directory) {
             Ok(checkpoint) => checkpoint.add_to(&folder)?,
             Err(error) => {
                 complain(&error);
@@ -124,7 +125,7 @@ struct Checkpoint {
 }
 
 /// Opens a database for as long as it takes to give its log to RocksDB and make a checkpoint.
-fn checkpoint(directory: &Path) -> Result<Checkpoint, Error> {
+fn make_checkpoint(directory: &Path) -> Result<Checkpoint, Error> {
     // A link to the newest checkpoint may turn to another meanwhile.
     let source = std::fs::canonicalize(directory).map_err(with_path(directory))?;
     let engine = bare_engine(&source)?;
@@ -142,11 +143,7 @@ fn sweep(directory: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(directory).map_err(with_path(directory))? {
         let entry = entry.map_err(with_path(directory))?;
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(CHECKPOINT)) {
-            match DirectoryLock::take_of("the checkpoint", &entry.path(), false) {
-                Err(Error::InUse { .. }) => {}
-                Err(error) => return Err(error),
-                Ok(_held) => std::fs::remove_dir_all(entry.path()).map_err(with_path(&entry.path()))?,
-            }
+            checkpoint::remove_unless_open(&entry.path())?;
         }
     }
     Ok(())

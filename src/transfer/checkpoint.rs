@@ -95,8 +95,11 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Removes the folder of a database, unless another process has that open.
-pub(super) fn remove_unless_open(folder: &Path) -> Result<()> {
+/// Removes the folder of a database, unless somebody has that open.
+///
+/// # Errors
+/// When there is none, or it cannot be removed.
+pub fn remove_unless_open(folder: &Path) -> Result<()> {
     match DirectoryLock::take_of("the checkpoint", folder, false) {
         Err(Error::InUse { .. }) => Ok(()),
         Err(error) => Err(error),

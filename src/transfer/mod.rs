@@ -13,7 +13,7 @@
 //! Memory is bounded by a batch, whatever the sizes of values. Formats are `encoding/`'s.
 
 pub mod backup;
-mod checkpoint;
+pub mod checkpoint;
 mod export;
 mod filter;
 mod import;
