@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::instance::Instance;
 use super::table::TABLE;
-use crate::base::clock;
+use crate::base::{Result, clock};
 use crate::config::Settings;
 use crate::keyspace::{DatabaseFigures, DatabaseIndex, Overdue};
 use crate::observe::latency::BUCKETS;
@@ -27,6 +27,9 @@ pub struct Report {
     /// When it was begun, milliseconds since the epoch.
     pub now_ms: u64,
     engine: OnceLock<EngineFigures>,
+    clients: OnceLock<ClientFigures>,
+    overdue: OnceLock<Overdue>,
+    reclaim_backlog: OnceLock<usize>,
 }
 
 /// Connected clients, all together.
@@ -123,7 +126,15 @@ pub struct CommandReport {
 impl Report {
     /// A report on this server as it is now.
     pub fn new(instance: Arc<Instance>, settings: Arc<Settings>) -> Self {
-        Self { instance, settings, now_ms: clock::now_ms(), engine: OnceLock::new() }
+        Self {
+            instance,
+            settings,
+            now_ms: clock::now_ms(),
+            engine: OnceLock::new(),
+            clients: OnceLock::new(),
+            overdue: OnceLock::new(),
+            reclaim_backlog: OnceLock::new(),
+        }
     }
 
     /// What the engine says of itself.
@@ -140,7 +151,12 @@ impl Report {
         self.now_ms.saturating_sub(self.instance.process.started_ms) / 1000
     }
 
+    /// All connected clients are looked at for it, so once a report.
     pub fn clients(&self) -> ClientFigures {
+        *self.clients.get_or_init(|| self.count_clients())
+    }
+
+    fn count_clients(&self) -> ClientFigures {
         let mut figures = ClientFigures::default();
         for client in self.instance.observe.clients.all() {
             figures.connected += 1;
@@ -158,7 +174,6 @@ impl Report {
 
     pub fn memory(&self) -> MemoryFigures {
         let engine = self.engine();
-        let clients = self.instance.observe.clients.all();
         let scripts = &self.instance.scripts;
         let allocated = memory::allocated_bytes();
         MemoryFigures {
@@ -172,7 +187,7 @@ impl Report {
             memtables: engine.memtable_bytes.saturating_sub(engine.dirty_bytes),
             dirty: engine.dirty_bytes,
             table_readers: engine.table_reader_bytes,
-            clients: clients.iter().map(|client| client.memory_bytes() as u64).sum(),
+            clients: self.clients().memory_bytes as u64,
             scripts: (scripts.memory_bytes() + scripts.cache.bytes() + scripts.libraries().bytes()) as u64,
         }
     }
@@ -183,14 +198,17 @@ impl Report {
         LogFigures { latest_sequence, sync: self.instance.syncer.figures() }
     }
 
-    /// Objects and keyspaces that wait to be reclaimed, up to [`MOST_COUNTED`] of each.
+    /// Objects and keyspaces that wait to be reclaimed, up to [`MOST_COUNTED`] of each; 0 if they cannot be read.
     pub fn reclaim_backlog(&self) -> usize {
-        self.instance.store.reclaim_backlog(MOST_COUNTED).unwrap_or(0)
+        let count = || counted("what waits to be reclaimed", self.instance.store.reclaim_backlog(MOST_COUNTED));
+        *self.reclaim_backlog.get_or_init(count)
     }
 
-    /// Deadlines that have come and were not seen to yet, counted up to [`MOST_COUNTED`].
+    /// Deadlines that have come and were not seen to yet, counted up to [`MOST_COUNTED`]; none if they cannot be
+    /// read.
     pub fn overdue(&self) -> Overdue {
-        self.instance.store.overdue(self.now_ms, MOST_COUNTED).unwrap_or_default()
+        let count = || counted("overdue deadlines", self.instance.store.overdue(self.now_ms, MOST_COUNTED));
+        *self.overdue.get_or_init(count)
     }
 
     /// The commands and subcommands of which anything was counted, in the order of their names.
@@ -232,6 +250,15 @@ impl Report {
         });
         figures.collect()
     }
+}
+
+/// What was counted, or nothing: a report is given even where the store fails. But zero looks as if all were well,
+/// so the log is told.
+fn counted<T: Default>(what: &str, counted: Result<T>) -> T {
+    counted.unwrap_or_else(|error| {
+        tracing::warn!(%error, "{what} could not be counted");
+        T::default()
+    })
 }
 
 /// The name of the command that a client ran last, in lower case; `None` before the first.
