@@ -8,6 +8,8 @@
 use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -56,6 +58,8 @@ pub(super) struct Shared {
     /// Bytes of the log's newest file at which it is closed and RocksDB flushed.
     file_bytes: AtomicU64,
     pub(super) bell: Bell,
+    #[cfg(test)]
+    pub(super) dawdles: AtomicBool,
 }
 
 /// The table's part of the memory for writes. RocksDB's memtables keep to theirs by being
@@ -99,6 +103,8 @@ impl WriteBack {
             limit_bytes: AtomicU64::new(limit),
             file_bytes: AtomicU64::new(file_bytes(&options.budget)),
             bell: Bell::default(),
+            #[cfg(test)]
+            dawdles: AtomicBool::default(),
         });
         let keeper = Keeper::start(&shared)?;
         Ok(Self { shared, keeper })
@@ -192,6 +198,8 @@ impl Shared {
         {
             // A checkpoint under way must not get the note of a later file than it is made for.
             let _settled = self.settle()?;
+            #[cfg(test)]
+            self.dawdle(2);
             let note = Change::Put {
                 family: Family::System,
                 key: super::FIRST_FILE.into(),
@@ -240,6 +248,18 @@ impl Shared {
             return Err(Error::WouldStall);
         }
         self.bell.wait_for_room(|| !self.is_full())
+    }
+}
+
+#[cfg(test)]
+impl Shared {
+    /// Lingers, if a test wants it, where a checkpoint and the end of a file of the log must not meet: a moment too
+    /// short to be hit otherwise. Who reads the note takes longer than who makes it, so that it is made in between
+    /// where nothing keeps them apart.
+    fn dawdle(&self, time_ms: u64) {
+        if self.dawdles.load(Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(time_ms));
+        }
     }
 }
 
@@ -395,6 +415,8 @@ impl Engine for WriteBack {
         let first = {
             let _nothing_newer = self.shared.settle()?;
             let first = super::first_file(self.shared.rocks.as_ref())?;
+            #[cfg(test)]
+            self.shared.dawdle(10);
             self.shared.rocks.flush()?;
             self.shared.rocks.checkpoint(folder)?;
             first.unwrap_or(1)

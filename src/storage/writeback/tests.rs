@@ -404,6 +404,7 @@ fn snapshots_and_checkpoints_fall_between_commits() {
 fn checkpoints_open_whatever_becomes_of_the_log_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let (engine, _) = parts(directory.path());
+    engine.shared.dawdles.store(true, Ordering::Relaxed);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
