@@ -5,17 +5,26 @@
 
 First: one client runs a script that spins for --seconds; 16 other connections GET random keys meanwhile, one request in
 flight each, and before. Requests a second, p50, p99 and the worst, in ms. Then: a script that takes some 100 ms, from
-one client and from two at once with keys of their own; two take as long as one where each has a core.
+one client and from two at once with keys of their own; two take as long as one where each has a core. How many cores
+there were for them is told by the server's processor time over the time that passed.
+
+Everything in three turns, each side in turn, because a machine is not the same from one minute to the next; what is
+printed is the median of the turns.
 """
 
 import argparse
 import os
 import socket
+import statistics
 import subprocess
 import tempfile
 import threading
 import time
 
+TICKS = os.sysconf("SC_CLK_TCK")
+TURNS = 3
+# Processor time is counted in hundredths of a second: a script or two would be too few to tell it by.
+SCRIPTS_A_TURN = 5
 KEYS = 100_000
 READERS = 16
 SPIN = "local n = 0 while redis.call('TIME')[1] - ARGV[1] < tonumber(ARGV[2]) do for i = 1, 1000 do n = n + i end end return n"
@@ -75,9 +84,52 @@ print(*took)
     return sorted(float(word) for word in done.stdout.split())
 
 
-def show(what, took, seconds):
+def figures(took, seconds):
+    """Requests a second; p50, p99 and the worst in ms."""
     at = lambda share: took[int(len(took) * share)] * 1000
-    print(f"| {what} | {len(took) / seconds:,.0f} | {at(0.5):.2f} | {at(0.99):.2f} | {took[-1] * 1000:.2f} |")
+    return len(took) / seconds, at(0.5), at(0.99), took[-1] * 1000
+
+
+def medians(turns):
+    return [statistics.median(column) for column in zip(*turns)]
+
+
+def show(what, turns):
+    rate, p50, p99, worst = medians(turns)
+    print(f"| {what} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {worst:.2f} |", flush=True)
+
+
+def processor_seconds(process):
+    with open(f"/proc/{process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def read_beside_a_spinner(port, seconds):
+    spinner = threading.Thread(
+        target=lambda: Connection(port).call("EVAL", SPIN, 1, "spinning", int(time.time()), seconds + 3)
+    )
+    spinner.start()
+    time.sleep(1)
+    took = read_for(port, seconds)
+    spinner.join()
+    return took
+
+
+def work(server, port, clients):
+    """Milliseconds until all clients have their reply, and the cores that the server used meanwhile."""
+    used, passed = processor_seconds(server), []
+    for _ in range(SCRIPTS_A_TURN):
+        threads = [
+            threading.Thread(target=lambda n=n: Connection(port).call("EVAL", WORK, 1, f"work:{n}"))
+            for n in range(clients)
+        ]
+        began = time.perf_counter()
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        passed.append(time.perf_counter() - began)
+    cores = (processor_seconds(server) - used) / sum(passed)
+    return statistics.median(passed) * 1000, cores
 
 
 def main():
@@ -101,28 +153,23 @@ def main():
                 client.call("MSET", *(word for key in range(start, start + 1000) for word in (f"key:{key}", "x" * 64)))
             print("| GETs of 16 connections | requests/s | p50 ms | p99 ms | worst ms |")
             print("| --- | --- | --- | --- | --- |")
-            show("alone", read_for(port, options.seconds), options.seconds)
-            spinner = threading.Thread(
-                target=lambda: Connection(port).call("EVAL", SPIN, 1, "spinning", int(time.time()), options.seconds + 3)
+            alone, beside = [], []
+            for _ in range(TURNS):
+                alone.append(figures(read_for(port, options.seconds), options.seconds))
+                beside.append(figures(read_beside_a_spinner(port, options.seconds), options.seconds))
+            show("alone", alone)
+            show("beside a script that spins", beside)
+
+            work(server, port, 2)
+            one, two = [], []
+            for _ in range(TURNS):
+                one.append(work(server, port, 1))
+                two.append(work(server, port, 2))
+            (one_ms, one_cores), (two_ms, two_cores) = medians(one), medians(two)
+            print(
+                f"\none script {one_ms:.0f} ms on {one_cores:.1f} cores, "
+                f"two at once {two_ms:.0f} ms on {two_cores:.1f} cores"
             )
-            spinner.start()
-            time.sleep(1)
-            show("beside a script that spins", read_for(port, options.seconds), options.seconds)
-            spinner.join()
-
-            def timed(clients):
-                threads = [
-                    threading.Thread(target=lambda n=n: Connection(port).call("EVAL", WORK, 1, f"work:{n}"))
-                    for n in range(clients)
-                ]
-                began = time.perf_counter()
-                [thread.start() for thread in threads]
-                [thread.join() for thread in threads]
-                return time.perf_counter() - began
-
-            timed(2)
-            alone, both = min(timed(1) for _ in range(5)), min(timed(2) for _ in range(5))
-            print(f"\none script {alone * 1000:.0f} ms, two at once {both * 1000:.0f} ms")
         finally:
             server.terminate()
             server.wait()
