@@ -43,7 +43,8 @@ pub fn monotonic_us() -> u64 {
     FROZEN_US.get().unwrap_or_else(|| micros(START.elapsed()))
 }
 
-/// A time of the wall clock for people: `2026-11-27 09:46:14 UTC`. A time beyond the year 9999 is its last second.
+/// A time of the wall clock for people: `2026-11-27 09:46:14 UTC`. The calendar ends two hours and a day before the
+/// year 9999 does, so that every time zone is in it; a later time reads as that end.
 pub fn utc_text(epoch_ms: u64) -> String {
     let second = i64::try_from(epoch_ms / 1_000).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX);
@@ -97,6 +98,9 @@ mod tests {
             (1_795_772_774, "2026-11-27 09:46:14 UTC"),
             (4_107_542_399, "2100-02-28 23:59:59 UTC"),
             (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (253_402_207_199, "9999-12-30 21:59:59 UTC"),
+            (253_402_300_799, "9999-12-30 22:00:00 UTC"),
+            (u64::MAX / 1000, "9999-12-30 22:00:00 UTC"),
         ] {
             assert_eq!(utc_text(epoch_s * 1000), text);
         }
