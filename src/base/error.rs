@@ -50,6 +50,14 @@ pub enum Error {
         /// What did not hold.
         what: String,
     },
+    /// What lies in a database's folder does not belong together, so it cannot be opened.
+    #[error("the database in {directory} is damaged: {what}", directory = directory.display())]
+    Damaged {
+        /// The folder.
+        directory: PathBuf,
+        /// What does not fit, with the file where that is known.
+        what: String,
+    },
     /// A file operation failed.
     #[error("{path}: {source}", path = path.display())]
     Io {

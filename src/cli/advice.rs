@@ -41,7 +41,7 @@ pub(super) fn of_start(error: &StartError) -> Option<&'static str> {
             }
             _ => None,
         },
-        StartError::Store(Error::Corruption { .. }) => {
+        StartError::Store(Error::Corruption { .. } | Error::Damaged { .. }) => {
             Some("`ferrock check --dir DIR` tells what is damaged, and on a copy `ferrock repair` saves the rest")
         }
         StartError::Store(Error::Io { source, .. }) => match source.kind() {

@@ -1,15 +1,15 @@
 //! `ferrock check`: whether a database is whole, while no server runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::EXIT_FAILURE;
-use super::offline::{Opened, Progress, Unit, failed};
-use crate::base::Result;
+use super::offline::{Opened, Progress, Unit, complain, failed};
+use crate::base::{Error, Result};
 use crate::keyspace::{CheckFigures, Finding};
-use crate::storage::Recovery;
+use crate::storage::{Recovery, damaged_files};
 use crate::types;
 
 /// Say whether a database is whole, while no server runs
@@ -34,13 +34,35 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("{} findings; `ferrock repair` saves what can be read", figures.findings);
             ExitCode::from(EXIT_FAILURE)
         }
+        Err(error @ Error::Damaged { .. }) => {
+            let code = failed(&error);
+            name_damaged_files(&arguments.dir);
+            eprintln!("ferrock: on a copy, `ferrock repair` saves what can be read");
+            code
+        }
         Err(error) => failed(&error),
+    }
+}
+
+/// RocksDB does not always say which of its files it could not open.
+fn name_damaged_files(directory: &Path) {
+    match damaged_files(directory) {
+        Ok(files) => {
+            for file in files {
+                println!("{}: cannot be read", directory.join(file).display());
+            }
+        }
+        Err(error) => complain(&error),
     }
 }
 
 fn check(arguments: &Arguments) -> Result<CheckFigures> {
     let opened = Opened::existing(&arguments.dir, Recovery::default())?;
-    let figures = look(&opened, &mut |finding| println!("{}", line(&finding)))?;
+    let mut figures = look(&opened, &mut |finding| println!("{}", line(&finding)))?;
+    if let Err(error) = opened.engine.verify() {
+        println!("{error}");
+        figures.findings += 1;
+    }
     eprintln!(
         "{} keys, {} large values, {} deadlines and marks in the index checked",
         figures.keys, figures.objects, figures.index_entries

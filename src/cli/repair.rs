@@ -1,19 +1,23 @@
 //! `ferrock repair`: saves what of a damaged database can be read, and lists what is lost.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use clap::Args;
 
 use super::check::{line, look};
 use super::offline::{Opened, failed};
 use super::{EXIT_FAILURE, EXIT_USAGE};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::config;
 use crate::encoding::key::reclaim_object_key;
 use crate::keyspace::{Finding, Remedy};
-use crate::storage::{Change, CommitOptions, Durability, Family, Recovery};
+use crate::storage::{
+    Change, CommitOptions, Durability, Family, Gap, KeyRange, LOST, Recovery, Tier, View, keep_readable, log_damage,
+    relist,
+};
 use crate::transfer::{Limits, Salvaged, rebuild};
 
 /// Save what can be read of a damaged database, while no server runs
@@ -52,10 +56,44 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 /// Tells how much was lost.
 fn repair(arguments: &Arguments, limits: Limits) -> Result<u64> {
-    let opened = Opened::existing(&arguments.dir, Recovery::PointInTime)?;
-    let mut findings = Vec::new();
-    look(&opened, &mut |finding| findings.push(finding))?;
     let mut losses = 0;
+    if let Some((what, bytes)) = log_damage(&arguments.dir)? {
+        println!("lost: the writes behind damage to the write-ahead log, {bytes} bytes ({what})");
+        losses += 1;
+    }
+    let mut gaps = Vec::new();
+    let open = || Opened::existing(&arguments.dir, Recovery::PointInTime);
+    let mut opened = open();
+    if let Err(Error::Damaged { .. }) = opened {
+        losses += list_anew(&arguments.dir)?;
+        opened = open();
+    }
+    if let Err(Error::Corruption { .. }) = opened {
+        gaps.extend(write_anew(&arguments.dir)?);
+        opened = open();
+    }
+    let mut opened = opened?;
+    let mut findings = look_at(&opened)?;
+    let is_damaged = findings.iter().any(|finding| finding.remedy == Remedy::Rewrite);
+    if is_damaged || opened.engine.verify().is_err() {
+        opened.close()?;
+        gaps.extend(write_anew(&arguments.dir)?);
+        opened = open()?;
+        findings = look_at(&opened)?;
+    }
+    let is_note = |finding: &&Finding| matches!(finding.remedy, Remedy::Put { family: Family::System, .. });
+    if findings.iter().any(|finding| is_note(&finding)) {
+        // What is repaired below has to know them from the beginning.
+        for finding in findings.iter().filter(is_note) {
+            eprintln!("{}", line(finding));
+            losses += apply(&opened, finding, &finding.remedy)?;
+        }
+        opened.close()?;
+        opened = open()?;
+        findings = look_at(&opened)?;
+    }
+    losses += gaps.len() as u64;
+    name_owners(&opened, &gaps)?;
     let mut rebuilt = BTreeSet::new();
     for finding in &findings {
         eprintln!("{}", line(finding));
@@ -69,6 +107,66 @@ fn repair(arguments: &Arguments, limits: Limits) -> Result<u64> {
     eprintln!("{} findings treated", findings.len());
     opened.close()?;
     Ok(losses)
+}
+
+fn look_at(opened: &Opened) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    look(opened, &mut |finding| findings.push(finding))?;
+    Ok(findings)
+}
+
+/// Has RocksDB make a new list of its files, where the old one is lost or damaged or names one that is.
+fn list_anew(directory: &Path) -> Result<u64> {
+    eprintln!("RocksDB does not open the database: listing its files anew");
+    let (files, notes_lost) = relist(directory)?;
+    for file in &files {
+        println!("lost: all that was in {file}, which cannot be read and lies in {LOST}/ now");
+    }
+    if notes_lost {
+        println!("lost: the database's notes about itself; SWAPDB is undone, what was flushed may be back");
+    }
+    Ok(files.len() as u64 + u64::from(notes_lost))
+}
+
+/// Writes what can be read into new files.
+fn write_anew(directory: &Path) -> Result<Vec<Gap>> {
+    eprintln!("RocksDB's files are damaged: writing anew what can be read");
+    let gaps = keep_readable(directory)?;
+    let named = |key: &Option<Bytes>, none: &str| match key {
+        Some(key) => format!("\"{}\"", key.escape_ascii()),
+        None => none.to_owned(),
+    };
+    for gap in &gaps {
+        println!(
+            "lost: {} between {} and {} ({})",
+            gap.family.name(),
+            named(&gap.after, "the beginning"),
+            named(&gap.before, "the end"),
+            gap.what
+        );
+    }
+    Ok(gaps)
+}
+
+/// Lists the keys whose values lie where parts could not be read: a string has zeros there now.
+fn name_owners(opened: &Opened, gaps: &[Gap]) -> Result<()> {
+    let object = |key: &Option<Bytes>| key.as_ref().and_then(|key| key.first_chunk().copied()).map(u64::from_be_bytes);
+    let gaps = gaps.iter().filter(|gap| matches!(gap.family, Family::Data | Family::Scores));
+    let ranges = gaps.map(|gap| object(&gap.after).unwrap_or(0)..=object(&gap.before).unwrap_or(u64::MAX));
+    let ranges: Vec<_> = ranges.collect();
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let mut cursor = opened.engine.cursor(Family::Objects, KeyRange::default(), &View::latest(Tier::Disk))?;
+    cursor.seek_to_first()?;
+    while let Some((key, stored)) = cursor.entry() {
+        let owned = stored.first_chunk().copied().map(u64::from_be_bytes);
+        if owned.is_some_and(|object| ranges.iter().any(|range| range.contains(&object))) {
+            println!("partly lost, perhaps: keys \"{}\"", key.escape_ascii());
+        }
+        cursor.next()?;
+    }
+    Ok(())
 }
 
 /// Lists a value that was made again; tells whether that is a loss.
@@ -88,7 +186,7 @@ fn report(finding: &Finding, salvaged: &Salvaged) -> u64 {
 
 fn apply(opened: &Opened, finding: &Finding, remedy: &Remedy) -> Result<u64> {
     let change = match remedy {
-        Remedy::None | Remedy::Rebuild => {
+        Remedy::None | Remedy::Rewrite | Remedy::Rebuild => {
             println!("not repaired: {}", line(finding));
             return Ok(1);
         }

@@ -459,7 +459,7 @@ pub(super) fn error_reply(error: &Error) -> Reply {
         Error::Storage(_) | Error::Io { .. } | Error::InUse { .. } => {
             Reply::error(format!("MISCONF Ferrock cannot write to its disk: {error}"))
         }
-        Error::Corruption { .. } => Reply::error(format!("ERR damaged data: {error}")),
+        Error::Corruption { .. } | Error::Damaged { .. } => Reply::error(format!("ERR damaged data: {error}")),
         Error::NotInMemory | Error::WouldStall | Error::Undeclared => Reply::error("ERR internal: not run"),
     }
 }

@@ -34,6 +34,8 @@ pub struct Finding {
 pub enum Remedy {
     /// Nothing that this program knows.
     None,
+    /// The engine cannot read its files: what it can read is to be written anew.
+    Rewrite,
     /// The entry goes; with a record, what it held is lost.
     Delete,
     /// The value is made again from what of it can be read.
@@ -136,11 +138,11 @@ impl Check<'_> {
     fn damage(&mut self, done: Result<()>, family: Family) -> Result<()> {
         match done {
             Err(Error::Corruption { key, what, .. }) => {
-                self.find(family, &key, what, Remedy::None);
+                self.find(family, &key, what, Remedy::Rewrite);
                 Ok(())
             }
             Err(Error::Storage(what)) => {
-                self.find(family, b"", what, Remedy::None);
+                self.find(family, b"", what, Remedy::Rewrite);
                 Ok(())
             }
             done => done,
@@ -208,7 +210,10 @@ impl Check<'_> {
             self.find(Family::Keys, key, format!("object {} is another key's, or given up", object.0), Remedy::None);
         }
         if object.0 >= self.object_limit {
-            self.find(Family::Keys, key, format!("object {} was never handed out", object.0), Remedy::None);
+            self.object_limit = object.0.saturating_add(1);
+            let value = self.object_limit.to_be_bytes().to_vec();
+            let remedy = Remedy::Put { family: Family::System, key: system::OBJECT_ID_LIMIT.to_vec(), value };
+            self.find(Family::Keys, key, format!("object {} was never handed out", object.0), remedy);
         }
         let listed = self.store.engine.get(Family::Objects, key, &self.view)?;
         if listed.as_deref() != Some(&object.0.to_be_bytes()) {

@@ -50,7 +50,11 @@ impl Databases {
         let view = View::latest(Tier::Disk);
         let known = Self::load(engine, DEFAULT_DATABASES, &view)?;
         let mut cursor = engine.cursor(Family::Keys, KeyRange::default(), &view)?;
-        cursor.seek_to_last()?;
+        match cursor.seek_to_last() {
+            // Whoever reads those keys is told.
+            Err(Error::Corruption { .. }) => return Ok(known.count()),
+            sought => sought?,
+        }
         let last = cursor.entry().and_then(|(key, _)| split_record_key(key)).map(|(keyspace, _)| keyspace.0);
         let next = known.next.load(Ordering::Relaxed);
         Ok(known.count() + last.map_or(0, |last| last.saturating_add(1).saturating_sub(next)))

@@ -182,6 +182,10 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn verify(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn compact(&self, _family: Family, _range: &KeyRange, _how: Compaction) -> Result<()> {
         Ok(())
     }

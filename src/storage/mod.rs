@@ -9,6 +9,7 @@
 //! - `pool.rs`: the I/O pool, where what would wait goes.
 //! - `durability.rs`: when commits reach the disk, and one fsync for all who wait.
 //! - `budget.rs`: how `maxmemory` is split among caches and buffers.
+//! - `salvage.rs`: a database of what can be read of another.
 //! - `format.rs`: the version guard; `lock.rs`: one process a directory.
 //!
 //! Reads say how far they may go ([`Tier`]): on a network thread only what is in memory,
@@ -22,6 +23,7 @@ pub mod lock;
 pub mod memory;
 pub mod pool;
 mod rocks;
+mod salvage;
 mod writeback;
 
 use bytes::Bytes;
@@ -29,8 +31,9 @@ use std::sync::Arc;
 
 use crate::base::Result;
 
-pub use rocks::{OpenOptions, RESTORING_MARK, Recovery};
-pub use writeback::open;
+pub use rocks::{LOST, OpenOptions, RESTORING_MARK, Recovery, damaged_files, relist};
+pub use salvage::{Gap, keep_readable};
+pub use writeback::{log_damage, open};
 
 /// The column families. Their names are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -270,6 +273,8 @@ pub trait Engine: Send + Sync {
     fn sync(&self) -> Result<()>;
     /// Writes memtables out.
     fn flush(&self) -> Result<()>;
+    /// Reads every block of every table file and compares it with its checksum.
+    fn verify(&self) -> Result<()>;
     /// Gives back the space of deleted keys in a range.
     fn compact(&self, family: Family, range: &KeyRange, how: Compaction) -> Result<()>;
     /// About how many bytes of table files lie in the range.

@@ -86,6 +86,18 @@ impl Server {
         Self { target, parameters, directory, log, port, process }
     }
 
+    /// Starts on a copy of a database directory; `None` if the server refuses it.
+    pub fn try_on(target: Target, data: &Path, parameters: &[(&str, &str)]) -> Option<Self> {
+        let directory = tempfile::Builder::new().prefix("ferrock-test-").tempdir().expect("a temporary directory");
+        let copied = Command::new("cp").arg("-a").arg(data).arg(directory.path().join("data")).status();
+        assert!(copied.expect("cp runs").success(), "{} could not be copied", data.display());
+        let log = directory.path().join("server.log");
+        let parameters: Vec<_> =
+            parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (process, port) = try_spawn(&target, &parameters, directory.path(), &log)?;
+        Some(Self { target, parameters, directory, log, port, process })
+    }
+
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -163,24 +175,28 @@ impl Drop for Server {
 }
 
 fn spawn(target: &Target, parameters: &[(String, String)], directory: &Path, log: &Path) -> (Child, u16) {
-    for _ in 0..START_ATTEMPTS {
-        let port = free_port();
-        let output = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
-        let mut command = target.command();
-        command.args(["--port", &port.to_string(), "--dir"]).arg(directory.join("data"));
-        command.args(["--enable-debug-command", "yes"]);
-        for (name, value) in parameters {
-            command.arg(format!("--{name}")).arg(value);
-        }
-        command.stdin(Stdio::null()).stderr(output.try_clone().expect("a log file")).stdout(output);
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("starting {target:?}: {error}"));
-        if wait_until_it_answers(&mut process, port) {
-            return (process, port);
-        }
-        let _ = process.kill();
-        let _ = process.wait();
+    let started = (0..START_ATTEMPTS).find_map(|_| try_spawn(target, parameters, directory, log));
+    started.unwrap_or_else(|| panic!("{target:?} did not start:\n{}", tail(log)))
+}
+
+/// One attempt, on a port that was free just before.
+fn try_spawn(target: &Target, parameters: &[(String, String)], directory: &Path, log: &Path) -> Option<(Child, u16)> {
+    let port = free_port();
+    let output = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
+    let mut command = target.command();
+    command.args(["--port", &port.to_string(), "--dir"]).arg(directory.join("data"));
+    command.args(["--enable-debug-command", "yes"]);
+    for (name, value) in parameters {
+        command.arg(format!("--{name}")).arg(value);
     }
-    panic!("{target:?} did not start:\n{}", tail(log));
+    command.stdin(Stdio::null()).stderr(output.try_clone().expect("a log file")).stdout(output);
+    let mut process = command.spawn().unwrap_or_else(|error| panic!("starting {target:?}: {error}"));
+    if wait_until_it_answers(&mut process, port) {
+        return Some((process, port));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
+    None
 }
 
 fn free_port() -> u16 {

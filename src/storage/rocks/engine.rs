@@ -300,6 +300,10 @@ impl Engine for RocksEngine {
         db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| failure::of(error.into_string(), "flush"))
     }
 
+    fn verify(&self) -> Result<()> {
+        self.database.verify_checksums().map_err(|text| failure::of(text, "verify the table files"))
+    }
+
     fn compact(&self, family: Family, range: &KeyRange, how: Compaction) -> Result<()> {
         let from = range.from.as_deref();
         match how {

@@ -1,6 +1,8 @@
 //! RocksDB's texts of failure, translated into the errors of the house. RocksDB's C interface
 //! tells kinds apart only by how the text begins; this is the one file that looks.
 
+use std::path::Path;
+
 use crate::base::Error;
 use crate::storage::Family;
 
@@ -24,6 +26,15 @@ pub(super) fn of_write(text: String) -> Error {
         return Error::WouldStall;
     }
     of(text, "write")
+}
+
+/// What opening a directory came to.
+pub(super) fn of_open(text: String, directory: &Path) -> Error {
+    // A file that the list of files names may be missing, or the list itself.
+    if text.starts_with("Corruption") || text.contains("No such file or directory") {
+        return Error::Damaged { directory: directory.into(), what: text.trim_end().to_owned() };
+    }
+    of(text, &format!("open the database in {}", directory.display()))
 }
 
 /// Everything else; `verb` says what was tried.

@@ -2,6 +2,7 @@
 //! names rocksdb.
 //!
 //! - `open.rs`: a directory becomes an engine, or a clear refusal.
+//! - `relist.rs`: what is done where RocksDB does not open a directory.
 //! - `options.rs`: how RocksDB is set up, with reasons.
 //! - `engine.rs`: the trait; `cursor.rs`, `snapshot.rs`: what it hands out.
 //! - `figures.rs`: what it says about itself.
@@ -15,9 +16,11 @@ mod ffi;
 mod figures;
 mod open;
 mod options;
+mod relist;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use engine::RocksEngine;
-pub use open::{OpenOptions, RESTORING_MARK, Recovery, open};
+pub use open::{OpenOptions, RESTORING_MARK, Recovery, open, open_damaged};
+pub use relist::{LOST, damaged_files, relist};

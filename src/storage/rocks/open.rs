@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rocksdb::{DB, Options};
+use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 
 use super::engine::RocksEngine;
 use super::ffi::Database;
@@ -117,17 +117,35 @@ pub fn open(directory: &Path, open: &OpenOptions) -> Result<Arc<RocksEngine>> {
     Ok(engine)
 }
 
+/// Opens a database that is there and known to be damaged, so that its marks may be, too.
+///
+/// # Errors
+/// In use by another process; RocksDB does not open it.
+pub fn open_damaged(directory: &Path, open: &OpenOptions) -> Result<Arc<RocksEngine>> {
+    let lock = DirectoryLock::take(directory, open.read_only)?;
+    Ok(Arc::new(open_database(directory, open, lock)?))
+}
+
 fn open_database(directory: &Path, open: &OpenOptions, lock: Option<DirectoryLock>) -> Result<RocksEngine> {
     let (tuning, families) = options::prepare(open);
+    let database = open_families(directory, open, &tuning, families)?;
+    Ok(RocksEngine::new(database, tuning, lock))
+}
+
+/// Has RocksDB open a directory.
+pub(super) fn open_families(
+    directory: &Path,
+    open: &OpenOptions,
+    tuning: &options::Tuning,
+    families: Vec<ColumnFamilyDescriptor>,
+) -> Result<Arc<Database>> {
     let opened = if open.read_only {
         DB::open_cf_descriptors_read_only(&tuning.options, directory, families, false)
     } else {
         DB::open_cf_descriptors(&tuning.options, directory, families)
     };
-    let verb = format!("open the database in {}", directory.display());
-    let db = opened.map_err(|error| failure::of(error.into_string(), &verb))?;
-    let database = Database::new(db).map_err(|text| failure::of(text, &verb))?;
-    Ok(RocksEngine::new(database, tuning, lock))
+    let db = opened.map_err(|error| failure::of_open(error.into_string(), directory))?;
+    Database::new(db).map_err(|text| failure::of_open(text, directory))
 }
 
 /// Looks at a directory without changing it.
@@ -136,6 +154,7 @@ fn look(directory: &Path) -> Result<Found> {
         let path = directory.join(name);
         path.try_exists().map_err(|source| Error::Io { path, source })
     };
+    let in_directory = |source| Error::Io { path: directory.into(), source };
     if exists(RESTORING_MARK)? {
         return Err(Error::Storage(format!(
             "a backup was being put back into {} and that did not end: run `ferrock restore-backup` again",
@@ -143,16 +162,28 @@ fn look(directory: &Path) -> Result<Found> {
         )));
     }
     if !exists("CURRENT")? {
+        // While a new database is being made there is none yet. Anybody else has lost it, and a new
+        // database would delete what it does not know.
+        if !exists(NEW_MARK)?
+            && let Some(file) = orphan(directory).map_err(in_directory)?
+        {
+            let what = format!("there is {file}, but no CURRENT");
+            return Err(Error::Damaged { directory: directory.into(), what });
+        }
         return Ok(Found::Nothing);
     }
     if exists(NEW_MARK)? {
         return Ok(Found::HalfMade);
     }
-    let verb = format!("read the families of the database in {}", directory.display());
-    let families =
-        DB::list_cf(&Options::default(), directory).map_err(|error| failure::of(error.into_string(), &verb))?;
+    let families = DB::list_cf(&Options::default(), directory)
+        .map_err(|error| failure::of_open(error.into_string(), directory))?;
     let is_ours = |name: &String| name == "default" || Family::ALL.iter().any(|family| family.name() == name);
     if families.len() != Family::ALL.len() + 1 || !families.iter().all(is_ours) {
+        // RocksDB's list of families ends without a word where the list of files is damaged.
+        if families.iter().all(is_ours) && has_log_of_ours(directory).map_err(in_directory)? {
+            let what = format!("the file that CURRENT names lists the families {} only", families.join(", "));
+            return Err(Error::Damaged { directory: directory.into(), what });
+        }
         return Err(Error::Storage(format!(
             "{} holds a RocksDB database that is not Ferrock's (column families: {}); \
              it was left as it is",
@@ -161,6 +192,26 @@ fn look(directory: &Path) -> Result<Found> {
         )));
     }
     Ok(Found::Ours)
+}
+
+/// A file that only a database has.
+fn orphan(directory: &Path) -> io::Result<Option<String>> {
+    find(directory, |name| name.ends_with(".sst") || name.starts_with("MANIFEST-"))
+}
+
+/// Whether a write-ahead log of Ferrock's is there, whatever RocksDB says of the rest.
+fn has_log_of_ours(directory: &Path) -> io::Result<bool> {
+    find(directory, |name| name.starts_with("ferrock-") && name.ends_with(".wal")).map(|found| found.is_some())
+}
+
+fn find(directory: &Path, is_it: impl Fn(&str) -> bool) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if is_it(&name) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn set_mark(directory: &Path) -> Result<()> {

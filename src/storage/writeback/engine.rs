@@ -402,6 +402,10 @@ impl Engine for WriteBack {
         self.shared.rocks.flush()
     }
 
+    fn verify(&self) -> Result<()> {
+        self.shared.rocks.verify()
+    }
+
     fn compact(&self, family: Family, range: &KeyRange, how: Compaction) -> Result<()> {
         self.shared.rocks.compact(family, range, how)
     }

@@ -57,6 +57,15 @@ pub fn open(directory: &Path, options: &OpenOptions) -> Result<Arc<dyn Engine>> 
     Ok(Arc::new(engine::WriteBack::open(rocks, directory, options)?))
 }
 
+/// Where the write-ahead log of a directory is damaged, if it is: what stands there, with the file, and how many
+/// bytes of the log lie behind it. Nothing is changed.
+///
+/// # Errors
+/// The files cannot be read.
+pub fn log_damage(directory: &Path) -> Result<Option<(String, u64)>> {
+    recovery::damage(directory)
+}
+
 /// The first file of the log that the database needs.
 fn first_file(engine: &dyn Engine) -> Result<Option<u64>> {
     let number = engine.get(Family::System, FIRST_FILE, &View::latest(Tier::Disk))?;

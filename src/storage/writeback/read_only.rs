@@ -74,6 +74,10 @@ impl Engine for ReadOnly {
         Ok(())
     }
 
+    fn verify(&self) -> Result<()> {
+        self.rocks.verify()
+    }
+
     fn compact(&self, family: Family, range: &KeyRange, how: Compaction) -> Result<()> {
         self.rocks.compact(family, range, how)
     }

@@ -25,6 +25,25 @@ pub(super) struct Reading {
     pub first_needed: Option<u64>,
 }
 
+/// Where the log of a directory is damaged, if it is: what stands there, and how many bytes of the log lie
+/// behind it. Nothing is changed.
+pub(super) fn damage(directory: &Path) -> Result<Option<(String, u64)>> {
+    let how = Reading { recovery: Recovery::PointInTime, repair: false, first_needed: None };
+    let mut replayed = Replayed { files: Vec::new(), position: 0, commits: 0 };
+    let numbers = segment::numbers(directory)?;
+    let Some(broken) = read(directory, &numbers, &mut replayed, &mut |_| Ok(()))? else { return Ok(None) };
+    if refuse_gaps(directory, how, &numbers).is_ok() && is_trace_of_a_crash(directory, &numbers, &broken)? {
+        return Ok(None);
+    }
+    let mut behind = 0;
+    for number in &numbers[broken.file..] {
+        let path = segment::path(directory, *number);
+        behind += std::fs::metadata(&path).map_err(|source| Error::Io { path, source })?.len();
+    }
+    let file = segment::path(directory, numbers[broken.file]);
+    Ok(Some((format!("{}: {}", file.display(), broken.what), behind.saturating_sub(broken.at))))
+}
+
 /// What was read.
 pub(super) struct Replayed {
     pub files: Vec<Found>,
@@ -51,12 +70,25 @@ pub(super) fn replay(
     let numbers = segment::numbers(directory)?;
     refuse_gaps(directory, how, &numbers)?;
     let mut replayed = Replayed { files: Vec::new(), position: 0, commits: 0 };
+    if let Some(broken) = read(directory, &numbers, &mut replayed, &mut apply)? {
+        end_at(directory, how, &numbers, &broken)?;
+    }
+    Ok(replayed)
+}
+
+/// Reads the files one after the other; says where the log stops being whole, if it does.
+fn read(
+    directory: &Path,
+    numbers: &[u64],
+    replayed: &mut Replayed,
+    apply: &mut impl FnMut(Vec<Change>) -> Result<()>,
+) -> Result<Option<Break>> {
     for (index, number) in numbers.iter().enumerate() {
         let reader = Reader::open(directory, *number)?;
         let broken = match reader {
             Ok(mut reader) if index == 0 || reader.start == replayed.position => {
                 replayed.position = reader.start;
-                let what = read_file(&mut reader, &mut replayed, &mut apply)?;
+                let what = read_file(&mut reader, replayed, apply)?;
                 let (at, position) = reader.at();
                 replayed.files.push(Found { number: *number, bytes: at });
                 what.map(|what| Break { file: index, at, position, what })
@@ -67,12 +99,11 @@ pub(super) fn replay(
             }
             Err(what) => Some(Break { file: index, at: 0, position: replayed.position, what }),
         };
-        if let Some(broken) = broken {
-            end_at(directory, how, &numbers, &broken)?;
-            break;
+        if broken.is_some() {
+            return Ok(broken);
         }
     }
-    Ok(replayed)
+    Ok(None)
 }
 
 fn refuse_gaps(directory: &Path, how: Reading, numbers: &[u64]) -> Result<()> {

@@ -42,6 +42,16 @@ impl Drop for WriteOptions {
     }
 }
 
+impl Database {
+    /// Compares every block of every table file with its checksum.
+    pub(in crate::storage::rocks) fn verify_checksums(&self) -> Outcome<()> {
+        let mut error = ptr::null_mut();
+        // SAFETY: the database is live.
+        unsafe { sys::rocksdb_verify_checksum(self.raw.as_ptr(), &raw mut error) };
+        check(error)
+    }
+}
+
 /// A write in the making, cleared and used again by its thread.
 pub(in crate::storage::rocks) struct Batch(NonNull<sys::rocksdb_writebatch_t>);
 
