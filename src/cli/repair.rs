@@ -13,6 +13,7 @@ use super::{EXIT_FAILURE, EXIT_USAGE};
 use crate::base::{Error, Result};
 use crate::config;
 use crate::encoding::key::reclaim_object_key;
+use crate::encoding::record::{Record, Type};
 use crate::keyspace::{Finding, Remedy};
 use crate::storage::{
     Change, CommitOptions, Durability, Family, Gap, KeyRange, LOST, Recovery, Tier, View, keep_readable, log_damage,
@@ -62,10 +63,12 @@ fn repair(arguments: &Arguments, limits: Limits) -> Result<u64> {
         losses += 1;
     }
     let mut gaps = Vec::new();
+    let mut files_lost = 0;
     let open = || Opened::existing(&arguments.dir, Recovery::PointInTime);
     let mut opened = open();
     if let Err(Error::Damaged { .. }) = opened {
-        losses += list_anew(&arguments.dir)?;
+        files_lost = list_anew(&arguments.dir)?;
+        losses += files_lost;
         opened = open();
     }
     if let Err(Error::Corruption { .. }) = opened {
@@ -93,7 +96,7 @@ fn repair(arguments: &Arguments, limits: Limits) -> Result<u64> {
         findings = look_at(&opened)?;
     }
     losses += gaps.len() as u64;
-    name_owners(&opened, &gaps)?;
+    name_owners(&opened, &gaps, files_lost > 0)?;
     let mut rebuilt = BTreeSet::new();
     for finding in &findings {
         eprintln!("{}", line(finding));
@@ -148,20 +151,25 @@ fn write_anew(directory: &Path) -> Result<Vec<Gap>> {
     Ok(gaps)
 }
 
-/// Lists the keys whose values lie where parts could not be read: a string has zeros there now.
-fn name_owners(opened: &Opened, gaps: &[Gap]) -> Result<()> {
+/// Lists the keys whose values may lack parts that could not be read. Of whole files that are lost nobody knows
+/// what was in them: counts tell of collections, but a long string has zeros there now, as it might have had before.
+fn name_owners(opened: &Opened, gaps: &[Gap], files_lost: bool) -> Result<()> {
     let object = |key: &Option<Bytes>| key.as_ref().and_then(|key| key.first_chunk().copied()).map(u64::from_be_bytes);
     let gaps = gaps.iter().filter(|gap| matches!(gap.family, Family::Data | Family::Scores));
     let ranges = gaps.map(|gap| object(&gap.after).unwrap_or(0)..=object(&gap.before).unwrap_or(u64::MAX));
     let ranges: Vec<_> = ranges.collect();
-    if ranges.is_empty() {
+    if ranges.is_empty() && !files_lost {
         return Ok(());
     }
-    let mut cursor = opened.engine.cursor(Family::Objects, KeyRange::default(), &View::latest(Tier::Disk))?;
+    let mut cursor = opened.engine.cursor(Family::Keys, KeyRange::default(), &View::latest(Tier::Disk))?;
     cursor.seek_to_first()?;
     while let Some((key, stored)) = cursor.entry() {
-        let owned = stored.first_chunk().copied().map(u64::from_be_bytes);
-        if owned.is_some_and(|object| ranges.iter().any(|range| range.contains(&object))) {
+        let record = Record::decode(&Bytes::copy_from_slice(stored)).ok();
+        let large = record.and_then(|record| Some((record.kind, record.object()?.0)));
+        let is_meant = |(kind, object): (Type, u64)| {
+            files_lost && kind == Type::String || ranges.iter().any(|range| range.contains(&object))
+        };
+        if large.is_some_and(is_meant) {
             println!("partly lost, perhaps: keys \"{}\"", key.escape_ascii());
         }
         cursor.next()?;
