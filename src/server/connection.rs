@@ -162,7 +162,7 @@ async fn converse<S: Stream>(
             Next::OffloadScript => place = Place::Aside,
             Next::Lock(wanted) => {
                 let before = instance.store.locks().moment(&wanted);
-                match wait_for_locks(wanted.clone(), &talk.session, client, instance).await {
+                match wait_for_locks(&wanted, &talk.session, client, instance).await {
                     Waited::Locks(locks) => talk.session.adopt(locks),
                     Waited::Called => talk.session.answer_call(),
                     Waited::Busy => {}
@@ -217,7 +217,7 @@ enum Waited {
 
 /// Waits for locks. A session that is about to block stands in its queue already, and may be called
 /// meanwhile: the very lock that it waits for then lies in the call.
-async fn wait_for_locks(wanted: Wanted, session: &Session, client: &Client, instance: &Instance) -> Waited {
+async fn wait_for_locks(wanted: &Wanted, session: &Session, client: &Client, instance: &Instance) -> Waited {
     let called = async {
         while !session.is_called() {
             client.bell.notified().await;
@@ -228,7 +228,7 @@ async fn wait_for_locks(wanted: Wanted, session: &Session, client: &Client, inst
             let settings = instance.config.snapshot();
             let threshold = Duration::from_millis(settings.busy_reply_threshold);
             tokio::time::sleep(threshold.clamp(BUSY_LOOK_MIN, BUSY_LOOK_MAX)).await;
-            if instance.busy_with(&wanted, &settings).is_some() {
+            if instance.busy_with(wanted, &settings).is_some() {
                 return;
             }
         }
@@ -236,7 +236,7 @@ async fn wait_for_locks(wanted: Wanted, session: &Session, client: &Client, inst
     tokio::select! {
         biased;
         () = called => Waited::Called,
-        locks = locks_holding_up_nobody(&wanted, instance) => Waited::Locks(locks),
+        locks = locks_holding_up_nobody(wanted, instance) => Waited::Locks(locks),
         () = busy => Waited::Busy,
     }
 }
