@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 use crate::acl::Reason;
-use crate::base::{Result, clock};
+use crate::base::{Error, Result, clock};
 use crate::commands::REDIS_VERSION;
 use crate::commands::context::Context;
 use crate::commands::outcome::Outcome;
@@ -14,7 +14,7 @@ use crate::commands::request::Args;
 use crate::observe::{latency, memory};
 use crate::pubsub::Kind;
 use crate::resp::Reply;
-use crate::storage::Family;
+use crate::storage::{Family, Tier};
 
 /// A section: its name, whether plain INFO shows it, and what it says.
 struct Section {
@@ -42,6 +42,10 @@ static SECTIONS: &[Section] = &[
 ];
 
 pub(super) fn info(context: &mut Context<'_>, args: &mut Args<'_>) -> Result<Outcome> {
+    if context.tx.tier() == Tier::Memory {
+        // Some figures are counted in the engine, which may wait for the disk.
+        return Err(Error::NotInMemory);
+    }
     let wanted: Vec<String> = args.rest().iter().map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
     let shows = |section: &Section| {
         if wanted.is_empty() {
