@@ -50,6 +50,9 @@ pub struct RocksEngine {
     /// Makes [`RocksEngine::apply`] fail.
     #[cfg(test)]
     pub refuses_unlogged: AtomicBool,
+    /// How often it has.
+    #[cfg(test)]
+    pub refused_unlogged: std::sync::atomic::AtomicU64,
     /// Last, so that the directory is let go of behind the database.
     _lock: Option<DirectoryLock>,
 }
@@ -104,6 +107,8 @@ impl RocksEngine {
             refusing: Refusal::default(),
             #[cfg(test)]
             refuses_unlogged: AtomicBool::default(),
+            #[cfg(test)]
+            refused_unlogged: std::sync::atomic::AtomicU64::default(),
             _lock: lock,
         }
     }
@@ -132,6 +137,7 @@ impl RocksEngine {
     pub fn apply_points(&self, family: Family, points: &[(&Bytes, &Option<Bytes>)]) -> Result<()> {
         #[cfg(test)]
         if self.refuses_unlogged.load(Ordering::Relaxed) {
+            self.refused_unlogged.fetch_add(1, Ordering::Relaxed);
             return Err(Error::Storage("refused by a test".into()));
         }
         let mut batch = Batch::new();

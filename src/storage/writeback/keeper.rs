@@ -88,6 +88,14 @@ impl Bell {
         self.room.notify_all();
     }
 
+    /// Waits before what failed is tried again, however often it is rung. False when it is time to stop.
+    fn pause(&self) -> bool {
+        let time = Instant::now() + RETRY_INTERVAL;
+        let mut state = self.state.lock();
+        while !state.stopping && !self.work.wait_until(&mut state, time).timed_out() {}
+        !state.stopping
+    }
+
     /// Waits until `time` or until it is rung again. False when it is time to stop.
     fn wait(&self, heard: &mut u64, time: Instant) -> bool {
         let mut state = self.state.lock();
@@ -146,10 +154,18 @@ fn drain(shared: &Shared) {
         if !shared.is_filling() && last.elapsed() < DRAIN_INTERVAL {
             continue;
         }
-        let outcome = shared.drain();
-        shared.bell.drained(&outcome);
+        loop {
+            let outcome = shared.drain();
+            shared.bell.drained(&outcome);
+            if outcome.is_ok() {
+                break;
+            }
+            if !shared.bell.pause() {
+                return;
+            }
+        }
         last = Instant::now();
-        next = last + if outcome.is_ok() { DRAIN_INTERVAL } else { RETRY_INTERVAL };
+        next = last + DRAIN_INTERVAL;
     }
 }
 
@@ -158,6 +174,7 @@ fn retire(shared: &Shared) {
     let mut closed = None;
     let mut heard = 0;
     let mut last = Instant::now();
+    let mut told = String::new();
     while shared.bell.wait(&mut heard, Instant::now() + RETRY_INTERVAL) {
         let is_old = last.elapsed() >= FILE_AGE && shared.log.newest_bytes() > OLD_FILE_BYTES;
         if closed.is_none() && !is_old && !shared.has_long_file() {
@@ -173,8 +190,20 @@ fn retire(shared: &Shared) {
             shared.retire(number)
         });
         match outcome {
-            Ok(()) => closed = None,
-            Err(error) => tracing::warn!(%error, "a file of the write-ahead log cannot be given back yet"),
+            Ok(()) => {
+                closed = None;
+                told.clear();
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if text != told {
+                    tracing::warn!(%error, "a file of the write-ahead log cannot be given back yet");
+                    told = text;
+                }
+                if !shared.bell.pause() {
+                    return;
+                }
+            }
         }
     }
 }

@@ -478,6 +478,14 @@ fn a_full_table_stalls_the_hasty_and_rocksdbs_error_reaches_those_who_wait() {
     };
     assert!(matches!(fill(hasty), Err(Error::WouldStall)));
     assert!(matches!(fill(WAITING), Err(Error::Storage(_))));
+    // Everybody who finds the table full calls for a drain, and none comes sooner for that.
+    let before = rocks.refused_unlogged.load(Ordering::Relaxed);
+    let began = std::time::Instant::now();
+    while began.elapsed().as_millis() < 1200 {
+        assert!(matches!(fill(hasty), Err(Error::WouldStall)));
+    }
+    let tries = rocks.refused_unlogged.load(Ordering::Relaxed) - before;
+    assert!((1..10).contains(&tries), "{tries} tries in a little more than a second");
     rocks.refuses_unlogged.store(false, Ordering::Relaxed);
     let patience = std::time::Instant::now();
     while let Err(error) = fill(WAITING) {
