@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ferrock::transfer::backup::{BackupFolder, Description};
+use support::values::{self, Noise, words};
 use support::{Connection, Protocol, Reply, Server, Target};
 
 /// How long something in the background may take on a busy machine.
@@ -22,35 +23,16 @@ const LIBRARY: &str = "#!lua name=answers\nredis.register_function('answer', fun
 /// Values of every type, small and large, with deadlines, groups and a function library. Of another seed
 /// they are others.
 fn fill(client: &mut Connection, seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut noise = |length: usize| (0..length).map(|_| random.u8(..)).collect::<Vec<u8>>();
-    let mut commands: Vec<Vec<Vec<u8>>> = Vec::new();
-    let mut call = |words: &[&[u8]]| commands.push(words.iter().map(|word| word.to_vec()).collect());
-    for length in [0, 5, 1000, 60_000, 400_000] {
-        call(&[b"SET", format!("{seed}:string:{length}").as_bytes(), &noise(length)]);
-    }
-    for size in [3, 2000] {
-        let key = |kind: &str| format!("{seed}:{kind}:{size}").into_bytes();
-        for number in 0..size {
-            let (name, value) = (format!("e{number}").into_bytes(), noise(20));
-            call(&[b"HSET", &key("hash"), &name, &value]);
-            call(&[b"RPUSH", &key("list"), &value]);
-            call(&[b"SADD", &key("set"), &value]);
-            call(&[b"ZADD", &key("zset"), number.to_string().as_bytes(), &value]);
-            call(&[b"XADD", &key("stream"), format!("{}-1", number + 1).as_bytes(), &name, &value]);
-        }
-        call(&[b"XGROUP", b"CREATE", &key("stream"), b"group", b"0"]);
-        call(&[b"PEXPIREAT", &key("hash"), b"4102444800000"]);
-    }
-    call(&[b"SELECT", b"9"]);
-    call(&[b"SET", format!("{seed}:elsewhere").as_bytes(), b"value"]);
-    call(&[b"SELECT", b"0"]);
-    call(&[b"FUNCTION", b"LOAD", b"REPLACE", LIBRARY.as_bytes()]);
-    for some in commands.chunks(500) {
-        for reply in client.pipeline(some).expect("the server answers") {
-            assert!(!reply.is_error(), "{reply:?}");
-        }
-    }
+    let mut noise = Noise::new(seed);
+    let strings = [0, 5, 1000, 60_000, 400_000]
+        .map(|length| words(&[b"SET", format!("{seed}:string:{length}").as_bytes(), &noise.bytes(length)]));
+    let mut commands = strings.to_vec();
+    commands.extend(values::collections(seed, 2000, &mut noise));
+    commands.push(words(&[b"SELECT", b"9"]));
+    commands.push(words(&[b"SET", format!("{seed}:elsewhere").as_bytes(), b"value"]));
+    commands.push(words(&[b"SELECT", b"0"]));
+    commands.push(words(&[b"FUNCTION", b"LOAD", b"REPLACE", LIBRARY.as_bytes()]));
+    values::run(client, &commands);
 }
 
 fn digest(server: &Server) -> String {

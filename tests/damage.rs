@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use fastrand::Rng;
+use support::values::{self, Noise, words};
 use support::{Protocol, Reply, Server, Target, dial};
 
 /// A server reads damaged files in one round of so many.
@@ -41,38 +42,15 @@ fn text(done: &Output) -> String {
     String::from_utf8_lossy(&[shown, &done.stderr].concat()).into_owned()
 }
 
-/// Values of every type, inline and large.
-fn commands(seed: u64) -> Vec<Vec<Vec<u8>>> {
-    let mut random = Rng::with_seed(seed);
-    let mut commands: Vec<Vec<Vec<u8>>> = Vec::new();
-    let mut call = |words: &[&[u8]]| commands.push(words.iter().map(|word| word.to_vec()).collect());
-    let mut noise = |length: usize| (0..length).map(|_| random.u8(..)).collect::<Vec<u8>>();
-    for number in 0..1500 {
-        call(&[b"SET", format!("{seed}:string:{number}").as_bytes(), &noise(number % 90)]);
-    }
-    call(&[b"SET", format!("{seed}:string:long").as_bytes(), &noise(300_000)]);
-    for size in [3, 1500] {
-        let key = |kind: &str| format!("{seed}:{kind}:{size}").into_bytes();
-        for number in 0..size {
-            let (name, value) = (format!("e{number}").into_bytes(), noise(20));
-            call(&[b"HSET", &key("hash"), &name, &value]);
-            call(&[b"RPUSH", &key("list"), &value]);
-            call(&[b"SADD", &key("set"), &value]);
-            call(&[b"ZADD", &key("zset"), number.to_string().as_bytes(), &value]);
-            call(&[b"XADD", &key("stream"), format!("{}-1", number + 1).as_bytes(), &name, &value]);
-        }
-        call(&[b"PEXPIREAT", &key("hash"), b"4102444800000"]);
-    }
-    commands
-}
-
+/// Writes values of every type, inline and large.
 fn load(server: &Server, seed: u64) {
-    let mut client = server.connect(Protocol::Resp2);
-    for some in commands(seed).chunks(500) {
-        for reply in client.pipeline(some).expect("the server answers") {
-            assert!(!reply.is_error(), "{reply:?}");
-        }
-    }
+    let mut noise = Noise::new(seed);
+    let mut string =
+        |name: usize, length| words(&[b"SET", format!("{seed}:string:{name}").as_bytes(), &noise.bytes(length)]);
+    let mut commands: Vec<_> = (0..1500).map(|number| string(number, number % 90)).collect();
+    commands.push(string(300_000, 300_000));
+    commands.extend(values::collections(seed, 1500, &mut noise));
+    values::run(&mut server.connect(Protocol::Resp2), &commands);
 }
 
 /// A database of sorted files and a log, as a kill leaves it.

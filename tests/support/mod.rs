@@ -9,6 +9,7 @@ pub mod notation;
 pub mod quoting;
 pub mod resp;
 pub mod server;
+pub mod values;
 
 pub use resp::{Connection, Protocol, Reply};
 pub use server::{Server, Target};
