@@ -16,8 +16,8 @@ use crate::encoding::key::reclaim_object_key;
 use crate::encoding::record::{Record, Type};
 use crate::keyspace::{Finding, Remedy};
 use crate::storage::{
-    Change, CommitOptions, Durability, Family, Gap, KeyRange, LOST, Recovery, Tier, View, keep_readable, log_damage,
-    relist,
+    Change, CommitOptions, Durability, Family, Gap, KeyRange, LOST, LogDamage, Recovery, Tier, View, keep_readable,
+    log_damage, relist, resume_repair,
 };
 use crate::transfer::{Limits, Salvaged, rebuild};
 
@@ -58,7 +58,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 /// Tells how much was lost.
 fn repair(arguments: &Arguments, limits: Limits) -> Result<u64> {
     let mut losses = 0;
-    if let Some((what, bytes)) = log_damage(&arguments.dir)? {
+    if resume_repair(&arguments.dir)? {
+        println!("lost: what the repair before listed, which did not come to its end");
+        losses += 1;
+    }
+    if let Some(LogDamage { what, bytes }) = log_damage(&arguments.dir)? {
         println!("lost: the writes behind damage to the write-ahead log, {bytes} bytes ({what})");
         losses += 1;
     }

@@ -32,8 +32,8 @@ use std::sync::Arc;
 use crate::base::Result;
 
 pub use rocks::{LOST, OpenOptions, RESTORING_MARK, Recovery, damaged_files, relist};
-pub use salvage::{Gap, keep_readable};
-pub use writeback::{log_damage, open};
+pub use salvage::{Gap, keep_readable, resume_repair};
+pub use writeback::{LogDamage, log_damage, open};
 
 /// The column families. Their names are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

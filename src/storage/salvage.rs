@@ -7,12 +7,13 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::budget::{Budget, Shares};
-use super::rocks::{self, LOST, OpenOptions, Recovery, RocksEngine};
+use super::lock::DirectoryLock;
+use super::rocks::{self, LOST, MOVING_FOLDER, OpenOptions, REBUILT_FOLDER, Recovery, RocksEngine};
 use super::{Engine, Family, KeyRange, Tier, View};
 use crate::base::{Error, Result};
 
@@ -51,7 +52,7 @@ pub fn keep_readable(directory: &Path) -> Result<Vec<Gap>> {
     let at = |source| Error::Io { path: directory.into(), source };
     let budget = Budget::split(BUDGET_BYTES / 2, Shares::default());
     let options = OpenOptions { recovery: Recovery::PointInTime, ..OpenOptions::new(budget.engine) };
-    let new = tempfile::Builder::new().prefix("ferrock.rebuilt-").tempdir_in(directory).map_err(at)?;
+    let new = tempfile::Builder::new().prefix("ferrock.scratch-").tempdir_in(directory).map_err(at)?;
     let mut gaps = Vec::new();
     {
         let from = rocks::open_damaged(directory, &OpenOptions { create_if_missing: false, ..options.clone() })?;
@@ -63,8 +64,22 @@ pub fn keep_readable(directory: &Path) -> Result<Vec<Gap>> {
         to.close()?;
         from.close()?;
     }
-    exchange(directory, new.path()).map_err(at)?;
+    exchange(directory, &new.keep()).map_err(at)?;
     Ok(gaps)
+}
+
+/// Whether a repair was interrupted while it put the new database in the old one's place; it is brought to its end.
+///
+/// # Errors
+/// In use by another process; the files cannot be moved.
+pub fn resume_repair(directory: &Path) -> Result<bool> {
+    let at = |source| Error::Io { path: directory.into(), source };
+    if !rocks::is_being_repaired(directory).map_err(at)? {
+        return Ok(false);
+    }
+    let _lock = DirectoryLock::take(directory, false)?;
+    finish_exchange(directory).map_err(at)?;
+    Ok(true)
 }
 
 fn copy(from: &RocksEngine, to: &RocksEngine, family: Family, gaps: &mut Vec<Gap>) -> Result<()> {
@@ -190,20 +205,45 @@ impl Batch {
     }
 }
 
-/// Puts the files of a new database in the place of an old one's. `CURRENT` comes last: until then the folder
-/// holds a damaged database, for which `ferrock repair` can be run again.
+/// Puts the files of a new database in the place of an old one's. Whether that has come to its end is said by
+/// the name of the folder in which the new ones lie, so [`finish_exchange`] can go on from anywhere.
 fn exchange(directory: &Path, new: &Path) -> io::Result<()> {
-    let lost = directory.join(LOST);
-    fs::create_dir_all(&lost)?;
-    fs::rename(directory.join("CURRENT"), lost.join("CURRENT"))?;
-    for name in files_of_rocksdb(directory)? {
-        fs::rename(directory.join(&name), lost.join(&name))?;
+    fs::rename(new, directory.join(REBUILT_FOLDER))?;
+    finish_exchange(directory)
+}
+
+/// Goes on with an exchange that was interrupted, if there is one.
+fn finish_exchange(directory: &Path) -> io::Result<()> {
+    let (rebuilt, moving) = (directory.join(REBUILT_FOLDER), directory.join(MOVING_FOLDER));
+    if rebuilt.try_exists()? {
+        let lost = directory.join(LOST);
+        fs::create_dir_all(&lost)?;
+        for name in files_of_rocksdb(directory)? {
+            fs::rename(directory.join(&name), free_place(&lost, &name)?)?;
+        }
+        fs::rename(&rebuilt, &moving)?;
     }
-    let (current, others): (Vec<_>, Vec<_>) = files_of_rocksdb(new)?.into_iter().partition(|name| name == "CURRENT");
-    for name in others.into_iter().chain(current) {
-        fs::rename(new.join(&name), directory.join(&name))?;
+    if moving.try_exists()? {
+        // Last comes what makes a database of the files.
+        let mut names = files_of_rocksdb(&moving)?;
+        names.sort_unstable_by_key(|name| name == "CURRENT");
+        for name in names {
+            fs::rename(moving.join(&name), directory.join(&name))?;
+        }
+        fs::remove_dir_all(&moving)?;
     }
     fs::File::open(directory)?.sync_all()
+}
+
+/// A path in a folder that nothing lies at: files of two databases may have the same name.
+fn free_place(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let mut path = folder.join(name);
+    let mut number = 1;
+    while path.try_exists()? {
+        path = folder.join(format!("{name}.{number}"));
+        number += 1;
+    }
+    Ok(path)
 }
 
 fn files_of_rocksdb(directory: &Path) -> io::Result<Vec<String>> {
@@ -248,6 +288,35 @@ mod tests {
             }
         }
         None
+    }
+
+    /// An exchange that ends anywhere and is gone on with leaves the new files and nothing of the old ones.
+    #[test]
+    fn an_interrupted_exchange_is_gone_on_with() {
+        let old = ["000001.sst", "000002.sst", "CURRENT", "MANIFEST-000003"];
+        let new = ["000002.sst", "CURRENT", "MANIFEST-000001"];
+        let write = |folder: &Path, names: &[&str], what: &str| {
+            fs::create_dir_all(folder).unwrap();
+            names.iter().for_each(|name| fs::write(folder.join(name), what).unwrap());
+        };
+        for (moved_out, moved_in) in [(0, 0), (2, 0), (4, 0), (4, 1), (4, 3)] {
+            let directory = tempfile::tempdir().unwrap();
+            let place = directory.path();
+            write(place, &["ferrock.lock"], "ours");
+            write(place, &old[moved_out..], "old");
+            write(&place.join(LOST), &["000001.sst"], "older");
+            write(&place.join(LOST), &old[1.min(moved_out)..moved_out], "old");
+            write(place, &new[..moved_in], "new");
+            let folder = if moved_out == 4 { MOVING_FOLDER } else { REBUILT_FOLDER };
+            write(&place.join(folder), &new[moved_in..], "new");
+            assert!(resume_repair(place).unwrap());
+            let mut names = files_of_rocksdb(place).unwrap();
+            names.sort_unstable();
+            assert_eq!(names, new, "{moved_out} moved out, {moved_in} in");
+            assert!(names.iter().all(|name| fs::read_to_string(place.join(name)).unwrap() == "new"));
+            assert_eq!(fs::read_to_string(place.join(LOST).join("000001.sst")).unwrap(), "older", "nothing is deleted");
+            assert!(!resume_repair(place).unwrap());
+        }
     }
 
     #[test]

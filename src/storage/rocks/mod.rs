@@ -22,5 +22,7 @@ mod snapshot;
 mod tests;
 
 pub use engine::RocksEngine;
-pub use open::{OpenOptions, RESTORING_MARK, Recovery, open, open_damaged};
+pub use open::{
+    MOVING_FOLDER, OpenOptions, REBUILT_FOLDER, RESTORING_MARK, Recovery, is_being_repaired, open, open_damaged,
+};
 pub use relist::{LOST, damaged_files, relist};

@@ -27,6 +27,11 @@ const NEW_MARK: &str = "ferrock.new";
 /// Lies in a directory while a backup is being put back into it.
 pub const RESTORING_MARK: &str = "ferrock.restoring";
 
+/// While a repair exchanges the files of a database, the new one lies here, complete, and the old one's go.
+pub const REBUILT_FOLDER: &str = "ferrock.rebuilt";
+/// The same once these have gone, while the new one's files come out.
+pub const MOVING_FOLDER: &str = "ferrock.moving";
+
 /// How the write-ahead log is read after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Recovery {
@@ -161,6 +166,10 @@ fn look(directory: &Path) -> Result<Found> {
             directory.display()
         )));
     }
+    if is_being_repaired(directory).map_err(in_directory)? {
+        let what = "a repair of it did not come to its end: run `ferrock repair` again".into();
+        return Err(Error::Damaged { directory: directory.into(), what });
+    }
     if !exists("CURRENT")? {
         // While a new database is being made there is none yet. Anybody else has lost it, and a new
         // database would delete what it does not know.
@@ -192,6 +201,14 @@ fn look(directory: &Path) -> Result<Found> {
         )));
     }
     Ok(Found::Ours)
+}
+
+/// Whether the files of a directory are being exchanged, so that they are no database.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn is_being_repaired(directory: &Path) -> io::Result<bool> {
+    Ok(directory.join(REBUILT_FOLDER).try_exists()? || directory.join(MOVING_FOLDER).try_exists()?)
 }
 
 /// A file that only a database has.

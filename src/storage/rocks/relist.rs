@@ -54,10 +54,9 @@ pub fn damaged_files(directory: &Path) -> Result<Vec<String>> {
 /// In use by another process; RocksDB's repairer fails.
 pub fn relist(directory: &Path) -> Result<(Vec<String>, bool)> {
     let lock = DirectoryLock::take(directory, false)?;
-    let before = lost_files(directory)?;
+    set_aside(directory)?;
     run_repairer(directory)?;
-    let mut lost = lost_files(directory)?;
-    lost.retain(|name| !before.contains(name));
+    let lost = lost_files(directory)?;
     // Families of which no file is left are made anew.
     let open = open_options();
     let (tuning, families) = options::prepare(&open);
@@ -86,6 +85,16 @@ fn link_sorted_files(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives what an earlier repair has lost another folder: RocksDB would write over files of the same names.
+fn set_aside(directory: &Path) -> Result<()> {
+    let lost = directory.join(LOST);
+    let aside = (1..).map(|number| directory.join(format!("{LOST}.{number}"))).find(|path| !path.exists());
+    match aside.map(|aside| fs::rename(&lost, aside)) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io { path: lost, source: error }),
+        _ => Ok(()),
+    }
 }
 
 fn lost_files(directory: &Path) -> Result<Vec<String>> {

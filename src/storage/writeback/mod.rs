@@ -38,6 +38,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::Result;
+use crate::storage::lock::DirectoryLock;
 use crate::storage::rocks::{self, OpenOptions};
 use crate::storage::{Engine, Family, Tier, View};
 
@@ -57,12 +58,21 @@ pub fn open(directory: &Path, options: &OpenOptions) -> Result<Arc<dyn Engine>> 
     Ok(Arc::new(engine::WriteBack::open(rocks, directory, options)?))
 }
 
-/// Where the write-ahead log of a directory is damaged, if it is: what stands there, with the file, and how many
-/// bytes of the log lie behind it. Nothing is changed.
+/// Damage to a write-ahead log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDamage {
+    /// What stands there, with the file.
+    pub what: String,
+    /// How many bytes of the log, reserved space included, begin there.
+    pub bytes: u64,
+}
+
+/// Where the write-ahead log of a directory is damaged, if it is. Nothing is changed.
 ///
 /// # Errors
-/// The files cannot be read.
-pub fn log_damage(directory: &Path) -> Result<Option<(String, u64)>> {
+/// In use by another process, whose log is being written; the files cannot be read.
+pub fn log_damage(directory: &Path) -> Result<Option<LogDamage>> {
+    let _lock = DirectoryLock::take(directory, false)?;
     recovery::damage(directory)
 }
 

@@ -6,6 +6,7 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 
+use super::LogDamage;
 use super::frame::HEADER_BYTES;
 use super::log::{Found, failed};
 use super::segment::{self, Read, Reader};
@@ -23,25 +24,6 @@ pub(super) struct Reading {
     pub repair: bool,
     /// The first file that there must be, unless it is not known.
     pub first_needed: Option<u64>,
-}
-
-/// Where the log of a directory is damaged, if it is: what stands there, and how many bytes of the log lie
-/// behind it. Nothing is changed.
-pub(super) fn damage(directory: &Path) -> Result<Option<(String, u64)>> {
-    let how = Reading { recovery: Recovery::PointInTime, repair: false, first_needed: None };
-    let mut replayed = Replayed { files: Vec::new(), position: 0, commits: 0 };
-    let numbers = segment::numbers(directory)?;
-    let Some(broken) = read(directory, &numbers, &mut replayed, &mut |_| Ok(()))? else { return Ok(None) };
-    if refuse_gaps(directory, how, &numbers).is_ok() && is_trace_of_a_crash(directory, &numbers, &broken)? {
-        return Ok(None);
-    }
-    let mut behind = 0;
-    for number in &numbers[broken.file..] {
-        let path = segment::path(directory, *number);
-        behind += std::fs::metadata(&path).map_err(|source| Error::Io { path, source })?.len();
-    }
-    let file = segment::path(directory, numbers[broken.file]);
-    Ok(Some((format!("{}: {}", file.display(), broken.what), behind.saturating_sub(broken.at))))
 }
 
 /// What was read.
@@ -74,6 +56,24 @@ pub(super) fn replay(
         end_at(directory, how, &numbers, &broken)?;
     }
     Ok(replayed)
+}
+
+/// Where the log of a directory is damaged, if it is. Nothing is changed.
+pub(super) fn damage(directory: &Path) -> Result<Option<LogDamage>> {
+    let numbers = segment::numbers(directory)?;
+    let mut replayed = Replayed { files: Vec::new(), position: 0, commits: 0 };
+    let Some(broken) = read(directory, &numbers, &mut replayed, &mut |_| Ok(()))? else { return Ok(None) };
+    if is_trace_of_a_crash(directory, &numbers, &broken)? {
+        return Ok(None);
+    }
+    let mut bytes = 0;
+    for number in &numbers[broken.file..] {
+        let path = segment::path(directory, *number);
+        bytes += std::fs::metadata(&path).map_err(|source| Error::Io { path, source })?.len();
+    }
+    let file = segment::path(directory, numbers[broken.file]);
+    let what = format!("{}: {}", file.display(), broken.what);
+    Ok(Some(LogDamage { what, bytes: bytes.saturating_sub(broken.at) }))
 }
 
 /// Reads the files one after the other; says where the log stops being whole, if it does.
